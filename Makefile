@@ -1,0 +1,60 @@
+# make demo and make test need Python 3.11 or newer, make and git; each makes the environment that it needs.
+SHELL := /bin/sh
+VENV := .venv
+BIN := $(VENV)/bin
+OLD_ENOUGH := import sys; sys.exit(sys.version_info < (3, 11))
+PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11; do \
+	$$p -c '$(OLD_ENOUGH)' 2>/dev/null && echo $$p && break; done)
+INSTALL = $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e
+DIOPTRA_HOME ?= $(CURDIR)/.dioptra
+export DIOPTRA_HOME
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test test-all lint format bench clean
+
+help: ## show this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+demo: $(VENV)/.core ## attack a model and see its robustness curve (about a minute after the installation)
+	@$(BIN)/dioptra demo
+
+test: $(VENV)/.test ## run all tests that pip alone can bring what they need
+	@env -u DIOPTRA_HOME $(BIN)/python -m pytest -n 2 -m "not browser and not own_environment" --cov --cov-report=term
+
+test-all: $(VENV)/.test $(VENV)/.browser ## run all tests, also those with a browser or an environment of their own
+	@env -u DIOPTRA_HOME $(BIN)/python -m pytest -n 2 --cov --cov-report=term
+
+lint: $(VENV)/.test $(VENV)/.lint ## check format, style, types and the import directions
+	@$(BIN)/ruff format --check src tests bench examples
+	@$(BIN)/ruff check src tests bench examples
+	@$(BIN)/mypy
+	@$(BIN)/lint-imports --no-cache
+
+format: $(VENV)/.lint ## format the code
+	@$(BIN)/ruff format src tests bench examples
+	@$(BIN)/ruff check --fix src tests bench examples
+
+bench: $(VENV)/.core ## measure speed beside the peers, as ratios
+	@$(BIN)/python bench/run.py
+
+clean: ## remove the environment and what tests leave behind
+	rm -rf $(VENV) dist .pytest_cache .mypy_cache .ruff_cache .hypothesis .coverage .coverage.*
+
+$(VENV)/bin/python:
+	@test -n "$(PYTHON)" || { echo "Python 3.11 or newer is needed and was not found; name one: make demo PYTHON=/path/to/python3.12" >&2; exit 2; }
+	@$(PYTHON) -c '$(OLD_ENOUGH)' || { echo "Python 3.11 or newer is needed; $(PYTHON) is $$($(PYTHON) --version 2>&1)" >&2; exit 2; }
+	@$(PYTHON) -c 'import venv, ensurepip' 2>/dev/null || { echo "$(PYTHON) has no venv module; on Debian and Ubuntu: apt-get install python3-venv" >&2; exit 2; }
+	@echo "making the environment $(VENV) with $(PYTHON) (about a minute, once)"
+	@$(PYTHON) -m venv $(VENV)
+
+$(VENV)/.core: $(VENV)/bin/python pyproject.toml constraints.txt
+	@$(INSTALL) .
+	@touch $@
+
+$(VENV)/.test: $(VENV)/bin/python pyproject.toml constraints.txt
+	@$(INSTALL) '.[test]'
+	@touch $@ $(VENV)/.core
+
+$(VENV)/.lint $(VENV)/.browser: $(VENV)/bin/python pyproject.toml constraints.txt
+	@$(INSTALL) '.[$(patsubst .%,%,$(notdir $@))]'
+	@touch $@ $(VENV)/.core

@@ -1,0 +1,87 @@
+"""`dioptra job`: what ran, and what it printed."""
+
+from __future__ import annotations
+
+import shlex
+import sys
+from typing import TYPE_CHECKING
+
+import click
+
+from dioptra.cli._print import json_option, print_json
+
+if TYPE_CHECKING:
+    from dioptra.records import Job
+
+__all__ = ["job"]
+
+
+@click.group()
+def job() -> None:
+    """List jobs, show one, read its log. A job is named by its id or by any unique beginning of it."""
+
+
+@job.command("list")
+@json_option
+def list_jobs(as_json: bool) -> None:
+    """List the jobs of the home, newest first."""
+    from dioptra.testbed import Testbed
+
+    jobs = Testbed().jobs()[::-1]
+    if as_json:
+        print_json({"jobs": [entry.to_dict() for entry in jobs]})
+    elif not jobs:
+        click.echo("no jobs yet; `dioptra demo` makes some")
+    else:
+        _show_table(jobs)
+
+
+@job.command()
+@click.argument("job_id", metavar="JOB")
+@json_option
+def show(job_id: str, as_json: bool) -> None:
+    """Show what is known of a job."""
+    from dioptra.testbed import Testbed
+
+    testbed = Testbed()
+    found = testbed.job(job_id)
+    if as_json:
+        print_json(found.to_dict())
+        return
+    for name, value in (found.to_dict() | {"folder": str(testbed.paths(found).folder)}).items():
+        click.echo(f"{name:<12} {_text(name, value)}")
+
+
+@job.command()
+@click.argument("job_id", metavar="JOB")
+def logs(job_id: str) -> None:
+    """Print what a job's script printed."""
+    from dioptra.testbed import Testbed
+
+    testbed = Testbed()
+    log_file = testbed.paths(testbed.job(job_id)).log_file
+    if log_file.exists():
+        sys.stdout.buffer.write(log_file.read_bytes())
+
+
+def _show_table(jobs: list[Job]) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(box=None, pad_edge=False)
+    for heading in ("job", "status", "experiment", "entry point", "started (UTC)", "seconds", "parameters"):
+        table.add_column(heading, overflow="fold", no_wrap=heading in ("job", "status", "started (UTC)"))
+    for entry in jobs:
+        started = f"{entry.started_at:%Y-%m-%d %H:%M:%S}" if entry.started_at else ""
+        seconds = "" if entry.seconds is None else f"{entry.seconds:.1f}"
+        values = " ".join(f"{name}={value}" for name, value in entry.parameters.items())
+        table.add_row(entry.id[:8], entry.status, entry.experiment, entry.entry_point, started, seconds, values)
+    Console(soft_wrap=not sys.stdout.isatty()).print(table)
+
+
+def _text(name: str, value: object) -> str:
+    if isinstance(value, tuple | list):
+        return shlex.join(value)
+    if isinstance(value, dict):
+        return " ".join(f"{key}={shlex.quote(str(item))}" for key, item in value.items())
+    return "" if value is None else str(value)

@@ -1,0 +1,79 @@
+"""`dioptra run`: an entry point, here and now."""
+
+from __future__ import annotations
+
+import shlex
+from typing import TYPE_CHECKING
+
+import click
+
+from dioptra.cli._print import json_option, note, pass_through, print_json
+from dioptra.errors import UsageError
+
+if TYPE_CHECKING:
+    from dioptra.records import Job
+    from dioptra.testbed import Testbed
+
+__all__ = ["run"]
+
+
+@click.command()
+@click.argument("project", default=".")
+@click.option("-e", "--entry-point", default="main", show_default=True, help="The entry point to run.")
+@click.option("-P", "parameters", multiple=True, metavar="NAME=VALUE", help="A parameter's value; give as many as needed.")
+@click.option("--experiment", help="The experiment to record it in; by default the project's name.")
+@click.option("--dry-run", is_flag=True, help="Check everything and show the argument list; run nothing.")
+@json_option
+def run(
+    project: str, entry_point: str, parameters: tuple[str, ...], experiment: str | None, dry_run: bool, as_json: bool
+) -> int:
+    """Run an entry point of the PROJECT folder (by default this one).
+
+    What the script prints appears as it is printed and is kept in the job's log. The exit code is 0 when the job
+    finished, 1 when it failed, 130 when it was interrupted.
+    """
+    from dioptra.testbed import Testbed
+
+    values = _values(parameters)
+    testbed = Testbed()
+    plan = testbed.plan(project, entry_point, values)
+    for warning in plan.warnings:
+        note(f"Warning: {warning}")
+    if dry_run:
+        _show_plan(plan.argv, plan.parameters, as_json)
+        return 0
+    job = testbed.run(
+        project, entry_point, values, experiment=experiment, on_start=_show_start, on_output=pass_through
+    )
+    _show_end(testbed, job, as_json)
+    return {"finished": 0, "cancelled": 130}.get(job.status, 1)
+
+
+def _values(parameters: tuple[str, ...]) -> dict[str, str]:
+    values: dict[str, str] = {}
+    for text in parameters:
+        name, equals, value = text.partition("=")
+        if not equals or not name:
+            raise UsageError(f"-P {text!r} is not a parameter", hint="write -P name=value")
+        if name in values:
+            raise UsageError(f"-P {name} is given twice ({values[name]!r} and {value!r})", hint="give it once")
+        values[name] = value
+    return values
+
+
+def _show_plan(argv: list[str], parameters: dict[str, str], as_json: bool) -> None:
+    if as_json:
+        print_json({"argv": argv, "parameters": parameters})
+    else:
+        click.echo(shlex.join(argv))
+
+
+def _show_start(job: Job) -> None:
+    note(f"job {job.id[:8]}: {job.entry_point} of {job.experiment}, run {job.run_id}")
+
+
+def _show_end(testbed: Testbed, job: Job, as_json: bool) -> None:
+    why = f" ({job.reason})" if job.reason else ""
+    note(f"job {job.id[:8]} {job.status}{why} after {job.seconds or 0:.1f} s; log: {testbed.paths(job).log_file}")
+    if as_json:
+        print_json({"job": job.id, "status": job.status, "run_id": job.run_id, "exit_code": job.exit_code})

@@ -1,0 +1,44 @@
+"""Flows: graphs of task calls that are built first and run later.
+
+    with Flow("curve") as flow:
+        epsilon = Parameter("epsilon", default=0.1)
+        images = attack(load(), epsilon=epsilon)
+        measure(images)
+    state = flow.run(epsilon=0.3)
+
+It works in a notebook with nothing else running, and knows neither plugins nor MLflow: it emits events (`listen`).
+"""
+
+from dioptra.errors import FlowFailed
+from dioptra.flow._active import active_flow
+from dioptra.flow._events import Context, Event, FlowSettled, FlowStarted, Listener, TaskSettled, context, listen
+from dioptra.flow._flow import Flow
+from dioptra.flow._parameter import Parameter, no_default
+from dioptra.flow._state import Failed, Finished, Pending, Running, State, Success, TriggerFailed
+from dioptra.flow._task import FunctionTask, Task, task
+
+__all__ = [
+    "Context",
+    "Event",
+    "Failed",
+    "Finished",
+    "Flow",
+    "FlowFailed",
+    "FlowSettled",
+    "FlowStarted",
+    "FunctionTask",
+    "Listener",
+    "Parameter",
+    "Pending",
+    "Running",
+    "State",
+    "Success",
+    "Task",
+    "TaskSettled",
+    "TriggerFailed",
+    "active_flow",
+    "context",
+    "listen",
+    "no_default",
+    "task",
+]

@@ -1,0 +1,73 @@
+"""The journal of a job's flows: `flow.jsonl` in the attempt's folder, one line for each thing that settled."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from dioptra.flow._events import Event, FlowSettled, FlowStarted, TaskSettled
+from dioptra.flow._fingerprint import fingerprint
+
+__all__ = ["Journal"]
+
+logger = logging.getLogger("dioptra.flow")
+
+_MESSAGE = 1000  # characters of a failure that are kept
+
+
+class Journal:
+    """A listener that appends events to a file; what it cannot write it says once, and never fails a flow."""
+
+    def __init__(self, attempt_dir: str | Path) -> None:
+        self.file = Path(attempt_dir) / "flow.jsonl"
+        self._descriptor: int | None = None
+        self._broken = False
+
+    def __call__(self, event: Event) -> None:
+        """Append one line for an event."""
+        if self._broken:
+            return
+        try:
+            self._append(self._line(event))
+        except OSError as error:
+            self._broken = True
+            logger.warning("the journal %s cannot be written: %s; the flow goes on without it", self.file, error)
+        if isinstance(event, FlowSettled) or self._broken:
+            self._close()
+
+    def _append(self, line: dict[str, Any]) -> None:
+        data = json.dumps(line, allow_nan=False).encode() + b"\n"
+        if self._descriptor is None:
+            self._descriptor = os.open(self.file, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o644)
+        if os.write(self._descriptor, data) != len(data):
+            raise OSError("no space left for a whole line")
+
+    def _close(self) -> None:
+        if self._descriptor is not None:
+            os.close(self._descriptor)
+            self._descriptor = None
+
+    def _line(self, event: Event) -> dict[str, Any]:
+        line: dict[str, Any] = {"event": "task", "at": datetime.now(UTC).isoformat(), "flow": event.flow}
+        match event:
+            case FlowStarted():
+                line |= {"event": "flow-started", "tasks": event.tasks}
+            case FlowSettled():
+                line |= {"event": "flow-ended"} | _ending(event)
+            case TaskSettled():
+                line |= {"task": event.task.name, "slug": event.slug} | _ending(event)
+                if event.state.is_successful():
+                    line["result"] = fingerprint(event.state.result)
+        return line
+
+
+def _ending(event: TaskSettled | FlowSettled) -> dict[str, Any]:
+    state = event.state
+    ending: dict[str, Any] = {"state": type(state).__name__, "seconds": round(event.seconds, 6)}
+    if state.message:
+        ending["message"] = state.message[:_MESSAGE]
+    return ending

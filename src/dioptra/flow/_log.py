@@ -1,0 +1,59 @@
+"""What a run says to people: a sentence in the log for every task."""
+
+from __future__ import annotations
+
+import logging
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from dioptra.flow._events import Event, FlowSettled, FlowStarted, TaskSettled
+from dioptra.flow._parameter import Parameter
+from dioptra.flow._state import TriggerFailed
+
+__all__ = ["log_event", "visible_log"]
+
+logger = logging.getLogger("dioptra.flow")
+
+
+def log_event(event: Event) -> None:
+    """Log an event: parameters at level DEBUG, failures with their traceback."""
+    match event:
+        case TaskSettled():
+            _log_task(event)
+        case FlowStarted():
+            logger.info("flow %r starts with %d tasks", event.flow, event.tasks)
+        case FlowSettled():
+            how = "failed" if event.state.is_failed() else "succeeded"
+            logger.info("flow %r %s after %.3f s: %s", event.flow, how, event.seconds, event.state.message)
+
+
+def _log_task(event: TaskSettled) -> None:
+    state = event.state
+    if isinstance(event.task, Parameter):
+        logger.debug("parameter %r is set", event.slug)
+    elif isinstance(state, TriggerFailed):
+        logger.info("task %r was %s", event.slug, state.message)
+    elif state.is_failed():
+        logger.error("task %r failed after %.3f s", event.slug, event.seconds, exc_info=state.result)
+    else:
+        logger.info("task %r succeeded after %.3f s", event.slug, event.seconds)
+
+
+@contextmanager
+def visible_log(in_job: bool) -> Iterator[None]:
+    """Write Dioptra's log to stderr for a while, when this is a job whose script set up no logging."""
+    if not in_job or logger.hasHandlers():
+        yield
+        return
+    parent = logging.getLogger("dioptra")
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
+    level = parent.level
+    parent.addHandler(handler)
+    parent.setLevel(logging.INFO)
+    try:
+        yield
+    finally:
+        parent.removeHandler(handler)
+        parent.setLevel(level)

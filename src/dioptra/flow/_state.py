@@ -1,0 +1,93 @@
+"""States: how a task, or a whole flow, ended.
+
+    State
+    ├── Pending            not started
+    ├── Running
+    └── Finished
+        ├── Success        `result` is what the task returned
+        └── Failed         `result` is the exception
+            └── TriggerFailed   not run, because something upstream failed
+
+A task has one when it has settled, and a flow when all its tasks have.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+__all__ = ["Failed", "Finished", "Pending", "Running", "State", "Success", "TriggerFailed"]
+
+
+class State:
+    """What became of a task or a flow, with a message for people and a result."""
+
+    __slots__ = ("message", "result")
+
+    def __init__(self, message: str = "", result: Any = None) -> None:
+        """Make a state.
+
+        Args:
+            message: What happened, in a sentence.
+            result: What a task returned or raised; for a flow, the dictionary from its tasks to their states.
+        """
+        self.message = message
+        self.result = result
+
+    def is_pending(self) -> bool:
+        """Tell whether it has not started."""
+        return isinstance(self, Pending)
+
+    def is_running(self) -> bool:
+        """Tell whether it has started and not ended."""
+        return isinstance(self, Running)
+
+    def is_finished(self) -> bool:
+        """Tell whether it has ended, well or not."""
+        return isinstance(self, Finished)
+
+    def is_successful(self) -> bool:
+        """Tell whether it ended well."""
+        return isinstance(self, Success)
+
+    def is_failed(self) -> bool:
+        """Tell whether it failed, or was not run because of a failure."""
+        return isinstance(self, Failed)
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__}: {self.message!r}>"
+
+
+class Pending(State):
+    """It has not started."""
+
+    __slots__ = ()
+
+
+class Running(State):
+    """It has started and not ended."""
+
+    __slots__ = ()
+
+
+class Finished(State):
+    """It has ended."""
+
+    __slots__ = ()
+
+
+class Success(Finished):
+    """It ended well."""
+
+    __slots__ = ()
+
+
+class Failed(Finished):
+    """It ended with an exception, which is its result."""
+
+    __slots__ = ()
+
+
+class TriggerFailed(Failed):
+    """It was not run, because something that it depends on failed."""
+
+    __slots__ = ()

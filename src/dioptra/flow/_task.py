@@ -1,0 +1,212 @@
+"""Tasks: units of work that a flow binds to arguments now and runs later."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import TYPE_CHECKING, Any, Self, overload
+
+from dioptra.errors import NoActiveFlowError, TaskDefinitionError, TaskNotIterableError
+from dioptra.flow._active import active_flow
+from dioptra.flow._operators import Operators
+from dioptra.flow._signature import Spec, spec_of
+
+if TYPE_CHECKING:
+    from dioptra.flow._flow import Flow
+
+__all__ = ["FunctionTask", "Task", "task"]
+
+_NO_TAGS: frozenset[str] = frozenset()
+
+
+class Task(Operators):
+    """A unit of work; subclass it and write `run`, or decorate a function with `task`."""
+
+    __slots__ = ("__weakref__", "name", "nout", "slug", "spec", "tags")
+
+    if TYPE_CHECKING:
+        run: Callable[..., Any]
+    else:
+
+        def run(self) -> None:
+            """Do the work; the flow calls this with the results of what the task depends on."""
+
+    def __init__(
+        self,
+        name: str | None = None,
+        slug: str | None = None,
+        tags: Iterable[str] | None = None,
+        nout: int | None = None,
+    ) -> None:
+        """Make a task.
+
+        Args:
+            name: What it is called in logs and errors; the name of its class by default.
+            slug: Its name in a flow, made unique there; `name-1`, `name-2` ... by default.
+            tags: Words to find it by.
+            nout: How many results `a, b = task(...)` unpacks; by default what the annotation of `run` tells.
+
+        Raises:
+            TaskDefinitionError: `run` takes `*args` or an argument with a reserved name.
+        """
+        self.spec: Spec = self._inspect()
+        self.name = name or type(self).__name__
+        self.slug = slug
+        self.tags = frozenset(tags) if tags else _NO_TAGS
+        self.nout = self.spec.nout if nout is None else nout
+
+    def _inspect(self) -> Spec:
+        return spec_of(type(self).run, method=True)
+
+    def __call__(
+        self,
+        *args: Any,
+        mapped: bool = False,
+        task_args: Mapping[str, Any] | None = None,
+        upstream_tasks: Iterable[Any] | None = None,
+        flow: Flow | None = None,
+        **kwargs: Any,
+    ) -> Self:
+        """Add a copy of this task to the flow that is being built, with these arguments.
+
+        Args:
+            *args: Arguments of `run`: tasks, whose results are passed on, or plain values.
+            mapped: Not supported; must be false.
+            task_args: Attributes to set on the copy, such as `{"name": "train"}`.
+            upstream_tasks: Tasks that must succeed first, whose results are not passed on.
+            flow: The flow to add to, instead of the one being built.
+            **kwargs: More arguments of `run`.
+
+        Returns:
+            The copy, which stands for its result in further calls.
+
+        Raises:
+            TypeError: The arguments do not fit `run`.
+            NoActiveFlowError: No flow is being built.
+        """
+        if mapped:
+            raise TaskDefinitionError(f"task {self.name!r} cannot be mapped", hint="call it once for each value")
+        return self.copy(**(task_args or {})).bind(*args, upstream_tasks=upstream_tasks, flow=flow, **kwargs)
+
+    def bind(
+        self, *args: Any, upstream_tasks: Iterable[Any] | None = None, flow: Flow | None = None, **kwargs: Any
+    ) -> Self:
+        """Add this very task to a flow, with these arguments; calling the task binds a copy instead."""
+        try:
+            arguments = self.spec.bind(args, kwargs)
+        except TypeError as error:
+            raise TypeError(f"task {self.name!r}: {error}; it takes {self.spec.signature}") from None
+        self._flow(flow).set_dependencies(self, upstream_tasks=upstream_tasks, keyword_tasks=arguments)
+        return self
+
+    def copy(self, **task_args: Any) -> Self:
+        """Return a copy that belongs to no flow, with some attributes set to other values.
+
+        Raises:
+            AttributeError: The task has no attribute of that name.
+        """
+        new = copy.copy(self)
+        for name, value in task_args.items():
+            if not hasattr(new, name):
+                raise AttributeError(f"task {self.name!r} has no attribute {name!r} that task_args could set")
+            setattr(new, name, self.tags | frozenset(value) if name == "tags" else value)
+        return new
+
+    def set_upstream(self, task: Any, flow: Flow | None = None, key: str | None = None) -> None:
+        """Make this task wait for another, and take its result as argument `key` when one is named."""
+        found = self._flow(flow)
+        if key is None:
+            found.set_dependencies(self, upstream_tasks=[task])
+        else:
+            found.set_dependencies(self, keyword_tasks={key: task})
+
+    def set_downstream(self, task: Task, flow: Flow | None = None, key: str | None = None) -> None:
+        """Make another task wait for this one, and take its result as argument `key` when one is named."""
+        task.set_upstream(self, flow=flow, key=key)
+
+    def __or__(self, other: Task) -> Task:
+        self.set_downstream(other)
+        return other
+
+    def __ror__(self, other: object) -> Self:
+        self.set_upstream(other)
+        return self
+
+    def __iter__(self) -> Iterator[Task]:
+        if self.nout is None:
+            raise TaskNotIterableError(
+                f"Task {self.name!r} is not iterable, because the number of its results is not known",
+                hint="write @task(nout=2), or @pyplugs.task_nout(2) below @pyplugs.register, or index it: result[0]",
+            )
+        return iter([self[index] for index in range(self.nout)])
+
+    def __repr__(self) -> str:
+        return f"<Task: {self.name}>"
+
+    def _apply(self, name: str, fn: Callable[..., Any], *args: Any) -> Task:
+        return FunctionTask(fn, name=name).bind(*args)
+
+    def _flow(self, given: Flow | None) -> Flow:
+        found = given if given is not None else active_flow()
+        if found is None:
+            raise NoActiveFlowError(
+                f"task {self.name!r} was used outside of any flow",
+                hint=f"use it inside `with Flow(...):`, or run it now with {self.name}.run(...)",
+            )
+        return found
+
+
+class FunctionTask(Task):
+    """A task that calls a function."""
+
+    __slots__ = ("run",)
+
+    def __init__(
+        self,
+        fn: Callable[..., Any],
+        name: str | None = None,
+        slug: str | None = None,
+        tags: Iterable[str] | None = None,
+        nout: int | None = None,
+    ) -> None:
+        """Make a task of a function; the other arguments are those of `Task`, the name is the function's."""
+        if not callable(fn):
+            raise TaskDefinitionError(f"{fn!r} cannot be a task, because it is not a function")
+        self.run = fn
+        super().__init__(name or getattr(fn, "__name__", type(fn).__name__), slug, tags, nout)
+
+    def _inspect(self) -> Spec:
+        return spec_of(self.run)
+
+
+@overload
+def task(
+    fn: Callable[..., Any],
+    /,
+    *,
+    name: str | None = None,
+    slug: str | None = None,
+    tags: Iterable[str] | None = None,
+    nout: int | None = None,
+) -> FunctionTask: ...
+
+
+@overload
+def task(
+    *, name: str | None = None, slug: str | None = None, tags: Iterable[str] | None = None, nout: int | None = None
+) -> Callable[[Callable[..., Any]], FunctionTask]: ...
+
+
+def task(fn: Callable[..., Any] | None = None, /, **options: Any) -> Any:
+    """Make a task of a function; a decorator, bare or with the options of `Task`.
+
+    Args:
+        fn: The function; its arguments become the task's.
+        **options: `name`, `slug`, `tags`, `nout`.
+
+    Raises:
+        TaskDefinitionError: The function takes `*args` or an argument with a reserved name.
+    """
+    if fn is None:
+        return lambda function: FunctionTask(function, **options)
+    return FunctionTask(fn, **options)

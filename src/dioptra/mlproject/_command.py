@@ -1,0 +1,77 @@
+"""Builds the argument list of an entry point: tokens first, then values, so that a value can never become syntax."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from collections.abc import Mapping
+
+from dioptra.errors import InvalidProjectError
+from dioptra.mlproject._model import EntryPoint, nearest
+
+__all__ = ["build_argv"]
+
+_BRACES = re.compile(r"\{\{|\}\}|\{([^{}]*)\}|[{}]")
+_OPERATOR = re.compile(r"&&|\|\||[|;<>&()\n]")
+_EXPANSION = re.compile(r"`|\$[A-Za-z_({]")
+_ESCAPED = r"\\.|'[^']*'"
+_QUOTED = r'|"(?:\\.|[^"\\])*"'
+
+
+def build_argv(entry: EntryPoint, values: Mapping[str, str]) -> list[str]:
+    """Return the argument list that starts an entry point.
+
+    The command is split as a POSIX shell splits words; then `{name}` in each word is filled with the value, and
+    undeclared parameters are appended as `--name value`. `{{` and `}}` stand for braces. No shell is involved.
+
+    Raises:
+        InvalidProjectError: The command cannot be split, needs a shell, or names a parameter that is not declared.
+    """
+    words = [_fill(entry, word, values) for word in _split(entry)]
+    for name, value in values.items():
+        if name not in entry.parameters:
+            words += [f"--{name}", value]
+    return words
+
+
+def _split(entry: EntryPoint) -> list[str]:
+    command = entry.command.strip().replace("\\\n", "")
+    if found := _shell_syntax(command):
+        raise _invalid(
+            entry, f"the command uses shell syntax {found!r}, and commands run without a shell", "put it in a script"
+        )
+    try:
+        return shlex.split(command)
+    except ValueError as error:
+        raise _invalid(entry, f"the command cannot be split into words ({error})", "close the quotes") from error
+
+
+def _shell_syntax(command: str) -> str:
+    """Return the first piece of a command that only a shell would understand, else nothing."""
+    unquoted = re.sub(_ESCAPED + _QUOTED, "", command, flags=re.DOTALL)
+    expanded = re.sub(_ESCAPED, "", command, flags=re.DOTALL)
+    found = _OPERATOR.search(unquoted) or _EXPANSION.search(expanded)
+    return found[0] if found else ""
+
+
+def _fill(entry: EntryPoint, word: str, values: Mapping[str, str]) -> str:
+    def replace(match: re.Match[str]) -> str:
+        if match[0] in ("{{", "}}"):
+            return match[0][0]
+        name = match[1]
+        if name is None or name not in entry.parameters:
+            raise _unknown(entry, match[0], name)
+        return values[name]
+
+    return _BRACES.sub(replace, word)
+
+
+def _unknown(entry: EntryPoint, text: str, name: str | None) -> InvalidProjectError:
+    guess = nearest(name or "", entry.parameters)
+    have = ", ".join(entry.parameters) or "none"
+    hint = f"{guess} (have: {have})".strip() if name else f"write {{name}} (have: {have}), or {{{{ and }}}} for braces"
+    return _invalid(entry, f"the command uses {text}, which is not a parameter", hint)
+
+
+def _invalid(entry: EntryPoint, message: str, hint: str) -> InvalidProjectError:
+    return InvalidProjectError(message, where=entry.where, hint=hint)

@@ -1,0 +1,154 @@
+"""Finding task plugins: by package, module and function name, importing what is needed."""
+
+from __future__ import annotations
+
+import importlib
+import logging
+import sys
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from dioptra.errors import UnknownPackageError, UnknownPluginError, UnknownPluginFunctionError
+from dioptra.pyplugs._registry import PluginInfo, functions, plugins
+
+__all__ = ["call", "exists", "funcs", "get", "info", "names"]
+
+logger = logging.getLogger("dioptra.pyplugs")
+
+
+def names(package: str) -> list[str]:
+    """Return the plugins of a package: its modules that register something, by their `sort_value`.
+
+    Every module whose name does not begin with an underscore is imported; one that cannot be imported is left out.
+
+    Raises:
+        UnknownPackageError: The package does not exist.
+    """
+    for plugin in _modules(package):
+        try:
+            _import(package, plugin)
+        except (ImportError, UnknownPluginError) as error:
+            logger.info("plugin %s.%s is left out: %s", package, plugin, error)
+    found = plugins(package)
+    return sorted(found, key=lambda plugin: next(iter(found[plugin].values())).sort_value)
+
+
+def funcs(package: str, plugin: str) -> list[str]:
+    """Return the functions that a plugin registers, in the order of registration.
+
+    Raises:
+        UnknownPackageError: The package does not exist.
+        UnknownPluginError: The package has no such module, or the module registers nothing.
+    """
+    return list(_registered(package, plugin))
+
+
+def info(package: str, plugin: str, func: str | None = None) -> PluginInfo:
+    """Return what is known of a function, the first registered one of the plugin by default.
+
+    Raises:
+        UnknownPackageError: The package does not exist.
+        UnknownPluginError: The package has no such module, or the module registers nothing.
+        UnknownPluginFunctionError: The module registers no function of that name.
+    """
+    found = _registered(package, plugin)
+    name = next(iter(found)) if func is None else func
+    if name not in found:
+        raise UnknownPluginFunctionError(
+            f"plugin {_dotted(package, plugin)!r} has no registered function {name!r}", hint=_nearest(name, found)
+        )
+    return found[name]
+
+
+def exists(package: str, plugin: str) -> bool:
+    """Tell whether a package has a plugin that registers something."""
+    try:
+        return bool(_registered(package, plugin))
+    except (UnknownPackageError, UnknownPluginError):
+        return False
+
+
+def get(package: str, plugin: str, func: str | None = None) -> Callable[..., Any]:
+    """Return a registered function, the first one of the plugin by default; it raises as `info` does."""
+    return info(package, plugin, func).func
+
+
+def call(package: str, plugin: str, func: str | None = None, *args: Any, **kwargs: Any) -> Any:
+    """Call a registered function now and return what it returns; it raises as `info` does."""
+    return get(package, plugin, func)(*args, **kwargs)
+
+
+def _registered(package: str, plugin: str) -> dict[str, PluginInfo]:
+    _import(package, plugin)
+    found = functions(package, plugin)
+    if not found:
+        raise UnknownPluginError(
+            f"plugin {_dotted(package, plugin)!r} registers no function",
+            hint="write @pyplugs.register above the functions that are task plugins",
+        )
+    return found
+
+
+def _import(package: str, plugin: str) -> None:
+    module = _dotted(package, plugin)
+    if functions(package, plugin) and module not in sys.modules:
+        return
+    if "" in module.split("."):
+        raise UnknownPluginError(f"{plugin!r} of package {package!r} is not the name of a plugin")
+    try:
+        importlib.import_module(module)
+    except ModuleNotFoundError as error:
+        missing = error.name or ""
+        if missing == module:
+            raise _unknown_plugin(package, plugin) from error
+        if missing and f"{package}.".startswith(f"{missing}."):
+            raise _unknown_package(package) from error
+        raise
+
+
+def _modules(package: str) -> list[str]:
+    """Name the modules of a package that may be plugins, importing none of them."""
+    from importlib.resources import files
+
+    if not package:
+        return []
+    if "" in package.split("."):
+        raise UnknownPackageError(f"{package!r} is not the name of a package")
+    try:
+        if not hasattr(importlib.import_module(package), "__path__"):
+            raise UnknownPackageError(f"{package!r} is a module, not a package", hint="name the package that holds it")
+        entries = [entry.name for entry in files(package).iterdir()]
+    except ModuleNotFoundError as error:
+        if not error.name or not f"{package}.".startswith(f"{error.name}."):
+            raise
+        raise _unknown_package(package) from error
+    return sorted(name[:-3] for name in entries if name.endswith(".py") and not name.startswith("_"))
+
+
+def _unknown_package(package: str) -> UnknownPackageError:
+    return UnknownPackageError(
+        f"package {package!r} of task plugins does not exist",
+        hint="packages are found on sys.path, to which `with plugin_dirs():` adds DIOPTRA_PLUGIN_DIR",
+    )
+
+
+def _unknown_plugin(package: str, plugin: str) -> UnknownPluginError:
+    if not package:
+        return UnknownPluginError(f"plugin {plugin!r} does not exist", hint="it would be a module on sys.path")
+    try:
+        have = _modules(package)
+    except UnknownPackageError as error:
+        return UnknownPluginError(f"plugin {plugin!r} not found in {package!r}", hint=error.message)
+    return UnknownPluginError(f"plugin {plugin!r} not found in package {package!r}", hint=_nearest(plugin, have))
+
+
+def _nearest(name: str, have: Iterable[str]) -> str:
+    from difflib import get_close_matches
+
+    found = get_close_matches(name, list(have), n=1)
+    listed = f"(have: {', '.join(sorted(have)) or 'none'})"
+    return f"did you mean {found[0]!r}? {listed}" if found else listed
+
+
+def _dotted(package: str, plugin: str) -> str:
+    return f"{package}.{plugin}" if package else plugin

@@ -1,0 +1,79 @@
+"""The frozen records that the parts hand to one another, and the status words."""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from enum import StrEnum
+from typing import Any, Self
+
+__all__ = ["Job", "JobStatus", "now"]
+
+
+def now() -> datetime:
+    """Return the present time, UTC and aware."""
+    return datetime.now(UTC)
+
+
+class JobStatus(StrEnum):
+    """Where a job stands; the same words in records, JSON, commands and pages."""
+
+    QUEUED = "queued"
+    DEFERRED = "deferred"
+    STARTED = "started"
+    FINISHED = "finished"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+    LOST = "lost"
+
+    @property
+    def is_final(self) -> bool:
+        """Tell whether nothing can follow this status."""
+        return self in (self.FINISHED, self.FAILED, self.CANCELLED, self.LOST)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Job:
+    """One entry point with its parameter values, and what became of it."""
+
+    id: str
+    experiment: str
+    project_dir: str
+    entry_point: str
+    parameters: dict[str, str]
+    argv: tuple[str, ...]
+    status: JobStatus
+    created_at: datetime = field(default_factory=now)
+    started_at: datetime | None = None
+    ended_at: datetime | None = None
+    attempt: int = 1
+    run_id: str | None = None
+    exit_code: int | None = None
+    reason: str = ""
+
+    def changed(self, **changes: Any) -> Self:
+        """Return a copy of the record with some fields changed."""
+        return dataclasses.replace(self, **changes)
+
+    @property
+    def seconds(self) -> float | None:
+        """Return how long the attempt ran, in seconds; None before its end."""
+        if self.started_at is None or self.ended_at is None:
+            return None
+        return (self.ended_at - self.started_at).total_seconds()
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the record as values that JSON can hold."""
+        values = dataclasses.asdict(self)
+        return {name: value.isoformat() if isinstance(value, datetime) else value for name, value in values.items()}
+
+    @classmethod
+    def from_dict(cls, values: dict[str, Any]) -> Self:
+        """Build the record again from what `to_dict` returned."""
+        times = {name: _time(values[name]) for name in ("created_at", "started_at", "ended_at")}
+        return cls(**{**values, **times, "argv": tuple(values["argv"]), "status": JobStatus(values["status"])})
+
+
+def _time(text: str | None) -> datetime | None:
+    return None if text is None else datetime.fromisoformat(text)

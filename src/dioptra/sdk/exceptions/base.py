@@ -1,0 +1,10 @@
+"""The base classes of errors, at the path that plugins of Dioptra 0.x import."""
+
+from dioptra.errors import (
+    BaseOptionalDependencyError,
+    BasePyPlugsException,
+    BaseTaskPluginError,
+)
+from dioptra.errors import DioptraError as BaseDioptraError
+
+__all__ = ["BaseDioptraError", "BaseOptionalDependencyError", "BasePyPlugsException", "BaseTaskPluginError"]

@@ -1,0 +1,1 @@
+"""Contexts and logging for entry-point scripts."""

@@ -1,0 +1,43 @@
+"""The settings: one table with name, environment variable, default and what each means."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+__all__ = ["SETTINGS", "Setting", "flag", "get"]
+
+
+@dataclass(frozen=True)
+class Setting:
+    """One setting, read from an environment variable."""
+
+    name: str
+    variable: str
+    default: str
+    sentence: str
+    set_by: str = "user"  # or "testbed": set for the process of a job, never read from a user
+
+
+SETTINGS: tuple[Setting, ...] = (
+    Setting("home", "DIOPTRA_HOME", "", "Folder that holds jobs and the tracking store."),
+    Setting("plugin_dir", "DIOPTRA_PLUGIN_DIR", "", "Folders with task plugins, separated by colons."),
+    Setting("job_log_level", "DIOPTRA_JOB_LOG_LEVEL", "INFO", "Level at which an entry point's script logs."),
+    Setting("job_log_as_json", "DIOPTRA_JOB_LOG_AS_JSON", "", "Any text makes an entry point's script log JSON."),
+    Setting("tracking_uri", "MLFLOW_TRACKING_URI", "", "MLflow store to use instead of the one in the home."),
+    Setting("job_id", "DIOPTRA_JOB_ID", "", "Id of the job that the process belongs to.", "testbed"),
+    Setting("attempt_dir", "DIOPTRA_ATTEMPT_DIR", "", "Folder of the job's attempt.", "testbed"),
+    Setting("output_dir", "DIOPTRA_OUTPUT_DIR", "", "Folder of the attempt for files of the script.", "testbed"),
+)
+
+
+def get(name: str, environ: Mapping[str, str] | None = None) -> str:
+    """Return the value of a setting, its default when the variable is unset or empty."""
+    setting = next(entry for entry in SETTINGS if entry.name == name)
+    return (os.environ if environ is None else environ).get(setting.variable) or setting.default
+
+
+def flag(name: str, environ: Mapping[str, str] | None = None) -> bool:
+    """Tell whether a setting is on: any text that is not empty is."""
+    return bool(get(name, environ))

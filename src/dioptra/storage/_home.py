@@ -1,0 +1,153 @@
+"""The home: the folder that holds jobs and stores, and the paths of everything in it."""
+
+from __future__ import annotations
+
+import json
+import os
+import tempfile
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from dioptra import settings
+from dioptra.errors import JobNotFoundError, UsageError
+from dioptra.records import Job
+
+__all__ = ["AttemptPaths", "Home", "find_home", "make_home", "write_aside"]
+
+PROJECT_HOME = ".dioptra"
+
+
+def find_home(start: Path | None = None, environ: Mapping[str, str] | None = None) -> Home:
+    """Return the home to use: `DIOPTRA_HOME`, else the nearest `.dioptra` upward, else the user's data folder."""
+    if chosen := settings.get("home", environ):
+        return Home(Path(chosen).expanduser().absolute())
+    start = (start or Path.cwd()).absolute()
+    for folder in (start, *start.parents):
+        if (folder / PROJECT_HOME).is_dir():
+            return Home(folder / PROJECT_HOME)
+    import platformdirs
+
+    return Home(platformdirs.user_data_path("dioptra", appauthor=False))
+
+
+def make_home(folder: Path) -> Home:
+    """Make `.dioptra` in a folder, ignored by git, so that work below the folder is kept there."""
+    home = Home(folder.absolute() / PROJECT_HOME)
+    home.make()
+    write_aside(home.path / ".gitignore", b"*\n")
+    return home
+
+
+def write_aside(path: Path, content: bytes) -> None:
+    """Write a file whole or not at all: aside first, then moved into place."""
+    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(content)
+        Path(name).replace(path)
+    except BaseException:
+        Path(name).unlink(missing_ok=True)
+        raise
+
+
+@dataclass(frozen=True)
+class AttemptPaths:
+    """The paths of one attempt of a job."""
+
+    folder: Path
+
+    @property
+    def log_file(self) -> Path:
+        """What the entry point printed."""
+        return self.folder / "log.txt"
+
+    @property
+    def flow_file(self) -> Path:
+        """What each task of its flows did, one JSON object a line."""
+        return self.folder / "flow.jsonl"
+
+    @property
+    def output_dir(self) -> Path:
+        """The folder for files of the script."""
+        return self.folder / "outputs"
+
+    def make(self) -> None:
+        """Make the folders, closed to other users."""
+        self.folder.mkdir(parents=True, mode=0o700)
+        self.output_dir.mkdir()
+
+
+@dataclass(frozen=True)
+class Home:
+    """The folder that holds jobs and stores."""
+
+    path: Path
+
+    @property
+    def tracking_file(self) -> Path:
+        """MLflow's database."""
+        return self.path / "mlflow.db"
+
+    @property
+    def artifacts_dir(self) -> Path:
+        """The folder with the artifacts of MLflow's runs."""
+        return self.path / "artifacts"
+
+    @property
+    def jobs_dir(self) -> Path:
+        """The folder with a folder for each job."""
+        return self.path / "jobs"
+
+    def make(self) -> None:
+        """Make the folder; a home that cannot be written is an error that names it."""
+        try:
+            self.path.mkdir(parents=True, exist_ok=True, mode=0o700)
+        except OSError as error:
+            raise UsageError(
+                f"the home {str(self.path)!r} cannot be made ({error.strerror})",
+                hint="set DIOPTRA_HOME to a folder that you can write to",
+            ) from error
+        if not os.access(self.path, os.W_OK | os.X_OK):
+            raise UsageError(
+                f"the home {str(self.path)!r} cannot be written to",
+                hint="set DIOPTRA_HOME to a folder that you can write to",
+            )
+
+    def attempt(self, job_id: str, number: int = 1) -> AttemptPaths:
+        """Return the paths of an attempt."""
+        return AttemptPaths(self.jobs_dir / job_id / f"attempt-{number}")
+
+    def save(self, job: Job) -> None:
+        """Keep the record of a job in the job's folder."""
+        write_aside(self.jobs_dir / job.id / "job.json", json.dumps(job.to_dict(), indent=2).encode() + b"\n")
+
+    def jobs(self) -> list[Job]:
+        """Return all jobs, oldest first."""
+        return sorted(self._records(), key=lambda job: job.created_at)
+
+    def job(self, prefix: str) -> Job:
+        """Return the job with an id or a unique prefix of one.
+
+        Raises:
+            JobNotFoundError: No job's id starts so.
+            UsageError: Several do.
+        """
+        ids = sorted(name for name in self._ids() if prefix and name.startswith(prefix.lower()))
+        if not ids:
+            raise JobNotFoundError(f"no job {prefix!r} in {self.path}", hint="see `dioptra job list`")
+        if len(ids) > 1:
+            raise UsageError(f"job {prefix!r} is ambiguous", hint=f"write more of it: {', '.join(ids[:4])}")
+        return self._load(ids[0])
+
+    def _ids(self) -> Iterator[str]:
+        if self.jobs_dir.is_dir():
+            yield from (entry.parent.name for entry in self.jobs_dir.glob("*/job.json"))
+
+    def _records(self) -> Iterator[Job]:
+        yield from (self._load(job_id) for job_id in self._ids())
+
+    def _load(self, job_id: str) -> Job:
+        values: dict[str, Any] = json.loads((self.jobs_dir / job_id / "job.json").read_bytes())
+        return Job.from_dict(values)

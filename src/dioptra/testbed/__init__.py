@@ -1,0 +1,16 @@
+"""The testbed of this machine, seen from Python: the verbs that join the parts."""
+
+from dioptra.testbed._demo import DEMO_EPSILONS, Demo, DemoResult, write_demo_report
+from dioptra.testbed._examples import copy_example, example_dir
+from dioptra.testbed._testbed import Plan, Testbed
+
+__all__ = [
+    "DEMO_EPSILONS",
+    "Demo",
+    "DemoResult",
+    "Plan",
+    "Testbed",
+    "copy_example",
+    "example_dir",
+    "write_demo_report",
+]

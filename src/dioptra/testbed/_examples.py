@@ -1,0 +1,38 @@
+"""The projects that come with the testbed."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import dioptra
+from dioptra.errors import NotFoundError, RefusedError
+
+__all__ = ["copy_example", "example_dir"]
+
+
+def example_dir(name: str) -> Path:
+    """Return the folder of an example: in the installed package, or in the source tree beside it.
+
+    Raises:
+        NotFoundError: There is no example of that name.
+    """
+    package = Path(dioptra.__file__).parent
+    roots = [package / "examples", package.parents[1] / "examples"]
+    for root in roots:
+        if (root / name / "MLproject").is_file():
+            return root / name
+    have = sorted({file.parent.name for root in roots for file in root.glob("*/MLproject")})
+    raise NotFoundError(f"there is no example {name!r}", hint=f"have: {', '.join(have) or 'none'}")
+
+
+def copy_example(name: str, folder: Path) -> Path:
+    """Copy an example into a new or empty folder, and return the folder.
+
+    Raises:
+        RefusedError: The folder holds something already.
+    """
+    source = example_dir(name)
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise RefusedError(f"{str(folder)!r} exists and is not an empty folder", hint="name a new one")
+    return Path(shutil.copytree(source, folder, dirs_exist_ok=True, ignore=shutil.ignore_patterns("__pycache__")))

@@ -1,0 +1,211 @@
+"""Starts, ends and reads runs of MLflow."""
+
+from __future__ import annotations
+
+import fcntl
+import gc
+import logging
+import os
+import re
+import sqlite3
+from collections.abc import Iterator, Mapping
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from dioptra.errors import InvalidParameterError, NotFoundError, RefusedError, StoreUnreachableError
+from dioptra.tracking._reach import check_reachable, without_secrets
+
+__all__ = ["Run", "TrackedRun", "Tracking", "check_experiment_name"]
+
+_EXPERIMENT_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._ -]{0,99}")
+_BATCH = 100  # parameters and tags that MLflow takes in one call
+
+
+@dataclass(frozen=True)
+class TrackedRun:
+    """A run that was started, and what a process needs to join it."""
+
+    run_id: str
+    experiment_id: str
+    tracking_uri: str
+
+    def environment(self) -> dict[str, str]:
+        """Return the variables with which `mlflow.start_run()` in another process joins the run."""
+        return {
+            "MLFLOW_TRACKING_URI": self.tracking_uri,
+            "MLFLOW_RUN_ID": self.run_id,
+            "MLFLOW_EXPERIMENT_ID": self.experiment_id,
+            "MLFLOW_DISABLE_TELEMETRY": "true",
+        }
+
+
+@dataclass(frozen=True)
+class Run:
+    """What a run has recorded."""
+
+    run_id: str
+    status: str
+    metrics: Mapping[str, float]
+    parameters: Mapping[str, str]
+    tags: Mapping[str, str]
+
+
+def check_experiment_name(name: str) -> str:
+    """Return the name if it can be an experiment's; it becomes part of paths."""
+    if not _EXPERIMENT_NAME.fullmatch(name):
+        raise InvalidParameterError(
+            f"{name[:120]!r} cannot be an experiment's name",
+            hint="use 1 to 100 letters, digits, spaces, '.', '_' and '-', the first a letter or digit",
+        )
+    return name
+
+
+class Tracking:
+    """The tracking store: the one at `uri`, else an SQLite database of the home."""
+
+    def __init__(self, *, database: Path, artifacts: Path, uri: str = "") -> None:
+        self._database = database
+        self._artifacts = artifacts
+        self._own = not uri
+        self.uri = uri or f"sqlite:///{database}"
+
+    def start(self, experiment: str, *, name: str, parameters: Mapping[str, str], tags: Mapping[str, str]) -> TrackedRun:
+        """Start a run, with its parameters and tags on it, in the experiment of that name.
+
+        Raises:
+            StoreUnreachableError: The store does not answer or cannot be used.
+            RefusedError: The experiment has been deleted.
+        """
+        check_experiment_name(experiment)
+        with self._translated():
+            experiment_id = self._experiment_id(experiment)
+            run_id = str(self._client.create_run(experiment_id, run_name=name, tags=dict(tags)).info.run_id)
+            self._log_parameters(run_id, parameters)
+        return TrackedRun(run_id, experiment_id, self.uri)
+
+    def end(self, run_id: str, status: str) -> None:
+        """End a run as FINISHED, FAILED or KILLED, whatever its script has said."""
+        with self._translated():
+            self._client.set_terminated(run_id, status)
+
+    def run(self, run_id: str) -> Run:
+        """Return what a run has recorded."""
+        with self._translated():
+            found = self._client.get_run(run_id)
+        return Run(run_id, found.info.status, found.data.metrics, found.data.params, found.data.tags)
+
+    def download(self, run_id: str, artifact_path: str, into: Path) -> Path:
+        """Fetch an artifact of a run into a folder."""
+        with self._translated():
+            return Path(self._client.download_artifacts(run_id, artifact_path, str(into)))
+
+    def registered_version(self, run_id: str) -> tuple[str, str]:
+        """Return name and version of the model that a run registered.
+
+        Raises:
+            NotFoundError: It registered none.
+        """
+        with self._translated():
+            versions = self._client.search_model_versions(f"run_id = '{run_id}'")
+        if not versions:
+            raise NotFoundError(f"run {run_id} registered no model")
+        return str(versions[0].name), str(versions[0].version)
+
+    def _experiment_id(self, name: str) -> str:
+        found = self._client.get_experiment_by_name(name)
+        if found is None:
+            return self._create_experiment(name)
+        if found.lifecycle_stage != "active":
+            raise RefusedError(
+                f"experiment {name!r} was deleted from the tracking store",
+                hint="restore it with `mlflow experiments restore`, or name another with --experiment",
+            )
+        return str(found.experiment_id)
+
+    def _create_experiment(self, name: str) -> str:
+        from mlflow.exceptions import MlflowException
+
+        location = (self._artifacts / name).as_uri() if self._own else None
+        try:
+            return str(self._client.create_experiment(name, artifact_location=location))
+        except MlflowException as error:
+            if error.error_code == "RESOURCE_ALREADY_EXISTS" and (other := self._client.get_experiment_by_name(name)):
+                return str(other.experiment_id)
+            raise
+
+    def _log_parameters(self, run_id: str, parameters: Mapping[str, str]) -> None:
+        from mlflow.entities import Param
+
+        entries = [Param(name, value) for name, value in parameters.items()]
+        for start in range(0, len(entries), _BATCH):
+            self._client.log_batch(run_id, params=entries[start : start + _BATCH])
+
+    @cached_property
+    def _client(self) -> Any:
+        """Open the store; the home's own is made when there is none, by one process at a time."""
+        check_reachable(self.uri)
+        os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
+        with _without_collector():
+            from mlflow.tracking import MlflowClient
+
+            if not self._own:
+                return MlflowClient(self.uri)
+            with _locked(self._database), _quiet("mlflow.store.db.utils", "alembic"):
+                with closing(sqlite3.connect(self._database)) as connection:
+                    connection.execute("PRAGMA journal_mode=WAL")  # kept in the file: readers and a writer do not wait
+                return MlflowClient(self.uri)
+
+    @contextmanager
+    def _translated(self) -> Iterator[None]:
+        """Turn what MLflow and its database raise into one sentence without secrets."""
+        try:
+            yield
+        except (ImportError, OSError, sqlite3.Error) as error:
+            raise self._unusable(error) from error
+        except Exception as error:
+            if type(error).__module__.partition(".")[0] not in ("mlflow", "sqlalchemy", "requests", "alembic"):
+                raise
+            raise self._unusable(error) from error
+
+    def _unusable(self, error: Exception) -> StoreUnreachableError:
+        reason = without_secrets((str(error).strip() or type(error).__name__).splitlines()[0], self.uri)
+        return StoreUnreachableError(
+            f"the tracking store {without_secrets(self.uri, self.uri)} cannot be used ({reason})",
+            hint="check MLFLOW_TRACKING_URI" if not self._own else "check DIOPTRA_HOME",
+        )
+
+
+@contextmanager
+def _without_collector() -> Iterator[None]:
+    """Hold the collector back while thousands of modules and mappings are made, none of which is garbage."""
+    enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if enabled:
+            gc.enable()
+
+
+@contextmanager
+def _locked(database: Path) -> Iterator[None]:
+    """Hold the lock of a database: alone while it is being made, together afterwards."""
+    with database.with_name(f"{database.name}.lock").open("a") as file:
+        fcntl.flock(file, fcntl.LOCK_SH if database.exists() else fcntl.LOCK_EX)
+        yield
+
+
+@contextmanager
+def _quiet(*loggers: str) -> Iterator[None]:
+    """Keep the making of tables out of a person's terminal."""
+    levels = {name: logging.getLogger(name).level for name in loggers}
+    for name in loggers:
+        logging.getLogger(name).setLevel(logging.WARNING)
+    try:
+        yield
+    finally:
+        for name, level in levels.items():
+            logging.getLogger(name).setLevel(level)

@@ -1,0 +1,46 @@
+"""The environment and the program of an attempt."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+
+from dioptra.errors import InvalidProjectError
+
+__all__ = ["job_environment", "resolve_program"]
+
+
+def job_environment(additions: Mapping[str, str], base: Mapping[str, str] | None = None) -> dict[str, str]:
+    """Return the environment of an attempt.
+
+    `python` is the interpreter that runs dioptra: its folder comes first on the path. Python's output is not held
+    back, so that it can be followed as it is printed.
+    """
+    environment = dict(os.environ if base is None else base)
+    path = environment.get("PATH", os.defpath)
+    environment["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), path])
+    environment["PYTHONUNBUFFERED"] = "1"
+    environment.setdefault("GIT_PYTHON_REFRESH", "quiet")
+    return environment | dict(additions)
+
+
+def resolve_program(argv: list[str], *, folder: Path, environment: Mapping[str, str], where: str) -> None:
+    """Check that the program of a command is there and can be executed, before anything is started.
+
+    Raises:
+        InvalidProjectError: It is not.
+    """
+    if not argv or not argv[0]:
+        raise InvalidProjectError("the command names no program", where=where, hint="write `command: python ...`")
+    program = argv[0]
+    if os.sep in program:
+        if not os.access(folder / program, os.X_OK) or (folder / program).is_dir():
+            problem = "cannot be executed" if (folder / program).exists() else f"was not found in {str(folder)!r}"
+            raise InvalidProjectError(f"the program {program!r} {problem}", where=where, hint="see `chmod +x`")
+    elif shutil.which(program, path=environment.get("PATH")) is None:
+        raise InvalidProjectError(
+            f"the program {program!r} was not found on the PATH", where=where, hint="install it, or correct its name"
+        )

@@ -1,0 +1,1 @@
+"""Task plugins that move files in and out of runs."""

@@ -1,0 +1,1 @@
+"""Task plugins that make, fit and ask models."""

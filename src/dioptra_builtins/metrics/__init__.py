@@ -1,0 +1,1 @@
+"""Task plugins that measure distances and performance."""

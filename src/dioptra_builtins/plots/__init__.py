@@ -1,0 +1,1 @@
+"""Task plugins that draw what was measured."""

@@ -1,0 +1,1 @@
+"""Task plugins that draw random numbers from one seed."""

@@ -1,0 +1,1 @@
+"""Task plugins that register models and load them again."""

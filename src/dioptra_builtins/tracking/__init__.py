@@ -1,0 +1,1 @@
+"""Task plugins that log to the run of the job."""

