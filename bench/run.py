@@ -1,6 +1,6 @@
 """Measures whole commands beside their peers, in turn, and prints medians and ratios as a Markdown table.
 
-    make bench            or            python bench/run.py [RUNS]
+make bench            or            python bench/run.py [RUNS]
 """
 
 from __future__ import annotations
@@ -72,7 +72,8 @@ def measure(contest: Contest, runs: int, environment: Mapping[str, str]) -> dict
 def show(contest: Contest, times: Mapping[str, Sequence[float]]) -> None:
     """Print one contest; a ratio is the median over the pairs of one turn."""
     ours = next(iter(times.values()))
-    print(f"\n**{contest.title}** (goal: {contest.goal})\n\n| command | median | range | dioptra takes |\n|---|---|---|---|")
+    print(f"\n**{contest.title}** (goal: {contest.goal})\n")
+    print("| command | median | range | dioptra takes |\n|---|---|---|---|")
     for name, values in times.items():
         ratio = statistics.median(a / b for a, b in zip(ours, values, strict=True))
         share = "" if values is ours else f"{ratio:.2f} of it"

@@ -6,6 +6,8 @@ from typing import Any
 
 import click
 import mlflow
+
+from dioptra import Flow, Parameter, pyplugs, settings
 from dioptra.sdk.utilities.contexts import plugin_dirs
 from dioptra.sdk.utilities.logging import (
     StderrLogStream,
@@ -15,8 +17,6 @@ from dioptra.sdk.utilities.logging import (
     configure_structlog,
     set_logging_level,
 )
-
-from dioptra import Flow, Parameter, pyplugs, settings
 
 _PLUGINS_IMPORT_PATH = "dioptra_builtins"
 _DISTANCE_METRICS = [

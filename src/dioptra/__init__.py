@@ -19,21 +19,23 @@ __all__ = ["Flow", "FlowFailed", "Parameter", "State", "__version__", "pyplugs",
 _FROM_FLOW = frozenset({"Flow", "FlowFailed", "Parameter", "State", "task"})
 
 
-def __getattr__(name: str) -> object:
-    """Fetch a public name on its first use."""
-    value: object
-    if name in _FROM_FLOW:
-        from dioptra import flow
+if not TYPE_CHECKING:  # a type checker knows the names above, and no others
 
-        value = getattr(flow, name)
-    elif name == "pyplugs":
-        import dioptra.pyplugs as value
-    elif name == "__version__":
-        value = _installed_version()
-    else:
-        raise AttributeError(f"module 'dioptra' has no attribute {name!r}")
-    globals()[name] = value
-    return value
+    def __getattr__(name: str) -> object:
+        """Fetch a public name on its first use."""
+        value: object
+        if name in _FROM_FLOW:
+            from dioptra import flow
+
+            value = getattr(flow, name)
+        elif name == "pyplugs":
+            import dioptra.pyplugs as value
+        elif name == "__version__":
+            value = _installed_version()
+        else:
+            raise AttributeError(f"module 'dioptra' has no attribute {name!r}")
+        globals()[name] = value
+        return value
 
 
 def __dir__() -> list[str]:

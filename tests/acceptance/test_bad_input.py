@@ -37,7 +37,11 @@ def good(project: Callable[..., Path]) -> Path:
         (["run", "project"], 3, "no entry point 'main'; (have: closed, infer, shell, train, typo)"),
         (["run", "project", "-e", "trian"], 3, "no entry point 'trian'; did you mean 'train'? (have: "),
         (["run", "project", "-e", "train"], 7, "missing parameters 'eps' (float), 'data' (path); give -P eps=..."),
-        (["run", "project", "-e", "train", "-P", "eps=abc", "-P", "data=."], 7, "parameter 'eps': 'abc' is not a number"),
+        (
+            ["run", "project", "-e", "train", "-P", "eps=abc", "-P", "data=."],
+            7,
+            "parameter 'eps': 'abc' is not a number",
+        ),
         (["run", "project", "-e", "train", "-P", "eps=1", "-P", "data=gone"], 7, "there is no file or folder"),
         (["run", "project", "-e", "infer", "-P", "eps"], 2, "-P 'eps' is not a parameter; write -P name=value"),
         (["run", "project", "-e", "infer", "-P", "a=1", "-P", "a=2"], 2, "-P a is given twice ('1' and '2')"),

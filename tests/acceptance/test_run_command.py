@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
-import os
 import signal
+import sqlite3
 import subprocess
 import sys
 import time
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -248,14 +249,8 @@ def test_two_first_runs_at_once_make_one_store(project: MakeProject, tmp_path: P
 
     assert [json.loads(out.splitlines()[-1])["status"] for out, _ in ends] == ["finished"] * 3, ends
     assert len(Testbed(tmp_path / "home").jobs()) == 3
-    journal_mode = subprocess.run(
-        [sys.executable, "-c", "import sqlite3, sys; print(*sqlite3.connect(sys.argv[1]).execute('PRAGMA journal_mode'))"]
-        + [str(tmp_path / "home/mlflow.db")],
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    assert "wal" in journal_mode.stdout
+    with closing(sqlite3.connect(tmp_path / "home" / "mlflow.db")) as connection:
+        assert connection.execute("PRAGMA journal_mode").fetchall() == [("wal",)]
 
 
 def test_a_tracking_uri_that_is_set_is_used(dioptra: Command, project: MakeProject, tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-ACCESS_KEY, SECRET_KEY = "tester", "only for these tests"  # noqa: S105
+ACCESS_KEY, SECRET_KEY = "tester", "only for these tests"
 
 
 def free_ports(count: int) -> list[int]:
@@ -70,7 +70,11 @@ def s3(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
 
 def _weed_command(folder: Path, ports: list[int]) -> list[str]:
     program = str(Path(sys.executable).with_name("weed"))
-    identity = {"name": "tester", "credentials": [{"accessKey": ACCESS_KEY, "secretKey": SECRET_KEY}], "actions": ["Admin"]}
+    identity = {
+        "name": "tester",
+        "credentials": [{"accessKey": ACCESS_KEY, "secretKey": SECRET_KEY}],
+        "actions": ["Admin"],
+    }
     (folder / "s3.json").write_text(json.dumps({"identities": [identity]}))
     names = ("s3.port", "s3.port.grpc", "master.port", "master.port.grpc", "volume.port", "volume.port.grpc",
              "filer.port", "filer.port.grpc")  # fmt: skip
@@ -89,7 +93,7 @@ def _wait_for_s3(environment: dict[str, str], process: subprocess.Popen[bytes], 
         try:
             s3_client(environment).list_buckets()
             return
-        except Exception:  # noqa: BLE001 - not ready yet; the deadline ends it
+        except Exception:
             time.sleep(0.2)
     raise RuntimeError(f"the S3 server did not start:\n{log.read_text()[-2000:]}")
 

@@ -104,7 +104,11 @@ def test_the_reason_of_an_end(tmp_path: Path, code: str, exit_code: int, reason:
 def test_the_command_runs_in_a_session_of_its_own_with_no_input(tmp_path: Path) -> None:
     followed = Followed()
 
-    run(tmp_path, "import os, sys; print(os.getsid(0) == os.getpid() == os.getpgid(0), repr(sys.stdin.read()))", followed)
+    run(
+        tmp_path,
+        "import os, sys; print(os.getsid(0) == os.getpid() == os.getpgid(0), repr(sys.stdin.read()))",
+        followed,
+    )
 
     assert followed.text == b"True ''\n"
 

@@ -1,4 +1,4 @@
-"""Reading MLproject files: good ones give entry points, bad ones one sentence with file, line and what would be right."""
+"""Reading MLproject files: good ones give entry points, bad ones one sentence with the line and what is right."""
 
 from __future__ import annotations
 

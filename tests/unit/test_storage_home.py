@@ -74,7 +74,11 @@ def test_a_prefix_names_a_job_when_it_is_the_only_one(tmp_path: Path) -> None:
 def test_jobs_are_listed_oldest_first(tmp_path: Path) -> None:
     home = Home(tmp_path)
     assert home.jobs() == []
-    save(home, job("b", created_at=datetime(2026, 1, 2, tzinfo=UTC)), job("a", created_at=datetime(2026, 1, 3, tzinfo=UTC)))
+    save(
+        home,
+        job("b", created_at=datetime(2026, 1, 2, tzinfo=UTC)),
+        job("a", created_at=datetime(2026, 1, 3, tzinfo=UTC)),
+    )
 
     assert [each.id for each in home.jobs()] == ["b", "a"]
 

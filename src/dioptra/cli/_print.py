@@ -1,4 +1,4 @@
-"""What the verbs print: data on stdout, everything else on stderr; with --json one object as the last line of stdout."""
+"""What the verbs print: data on stdout, all else on stderr, with --json one object as the last line of stdout."""
 
 from __future__ import annotations
 

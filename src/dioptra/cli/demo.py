@@ -17,7 +17,6 @@ from dioptra.errors import UsageError
 if TYPE_CHECKING:
     from dioptra.records import Job
     from dioptra.results import RobustnessCurve
-    from dioptra.testbed import Demo
 
 __all__ = ["demo"]
 
@@ -97,8 +96,7 @@ def _show_table(curve: RobustnessCurve) -> None:
 
 def _as_dict(curve: RobustnessCurve, report: Path) -> dict[str, object]:
     points = [
-        dataclasses.asdict(point)
-        | {"clean_interval": point.clean_interval, "robust_interval": point.robust_interval}
+        dataclasses.asdict(point) | {"clean_interval": point.clean_interval, "robust_interval": point.robust_interval}
         for point in curve.points
     ]
     return {

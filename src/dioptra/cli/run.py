@@ -20,7 +20,9 @@ __all__ = ["run"]
 @click.command()
 @click.argument("project", default=".")
 @click.option("-e", "--entry-point", default="main", show_default=True, help="The entry point to run.")
-@click.option("-P", "parameters", multiple=True, metavar="NAME=VALUE", help="A parameter's value; give as many as needed.")
+@click.option(
+    "-P", "parameters", multiple=True, metavar="NAME=VALUE", help="A parameter's value; give as many as needed."
+)
 @click.option("--experiment", help="The experiment to record it in; by default the project's name.")
 @click.option("--dry-run", is_flag=True, help="Check everything and show the argument list; run nothing.")
 @json_option
@@ -42,9 +44,7 @@ def run(
     if dry_run:
         _show_plan(plan.argv, plan.parameters, as_json)
         return 0
-    job = testbed.run(
-        project, entry_point, values, experiment=experiment, on_start=_show_start, on_output=pass_through
-    )
+    job = testbed.run(project, entry_point, values, experiment=experiment, on_start=_show_start, on_output=pass_through)
     _show_end(testbed, job, as_json)
     return {"finished": 0, "cancelled": 130}.get(job.status, 1)
 

@@ -66,5 +66,6 @@ def _size(value: Any) -> dict[str, Any]:
     elif hasattr(value, "__len__"):
         size["length"] = len(value)
     if (dtype := getattr(value, "dtype", None)) is not None:
-        size["dtype"] = str(dtype).removeprefix("torch.").lstrip("<>=|")
+        native = dtype.newbyteorder("=") if hasattr(dtype, "newbyteorder") else dtype
+        size["dtype"] = str(native).removeprefix("torch.").lstrip("<>=|")
     return size

@@ -158,9 +158,7 @@ class _Reader:
 
     def _check(self, root: Node) -> None:
         """Refuse tags, keys given twice, and trees that are too large once aliases are unfolded."""
-        count = 0
-        for depth, node in _walk(root):
-            count += 1
+        for count, (depth, node) in enumerate(_walk(root), start=1):
             if count > MAX_VALUES or depth > MAX_DEPTH:
                 limit = f"{MAX_VALUES:,} values, {MAX_DEPTH} levels"
                 raise self._error(node, f"is too large when aliases are unfolded (limit {limit})")
@@ -213,7 +211,7 @@ def _is_null(node: Node) -> bool:
 
 
 def _kind(node: Node) -> str:
-    return {"mapping": "a mapping", "sequence": "a list"}.get(str(node.id), f"{str(node.value)!r}")
+    return "a mapping" if _is_mapping(node) else repr(str(node.value)) if _is_scalar(node) else "a list"
 
 
 def _line(node: Node) -> int:

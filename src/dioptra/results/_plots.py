@@ -5,10 +5,11 @@ from __future__ import annotations
 import io
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from dioptra.errors import UsageError
-from dioptra.results._curve import RobustnessCurve
+from dioptra.results._curve import CurvePoint, RobustnessCurve
 from dioptra.results._gallery import GalleryRow
 
 if TYPE_CHECKING:
@@ -29,6 +30,7 @@ _STYLE: dict[Any, Any] = {
     "axes.edgecolor": "#c8cdd4",
     "xtick.color": INK,
     "ytick.color": INK,
+    "text.parse_math": False,  # a dollar sign is a dollar sign
     "svg.fonttype": "none",  # text stays text
     "svg.hashsalt": "dioptra",  # the same plot gives the same bytes
 }
@@ -49,15 +51,21 @@ def draw_curve(curve: RobustnessCurve, format: str = "svg") -> bytes:  # noqa: A
 
 
 def _draw_lines(axes: Axes, curve: RobustnessCurve) -> None:
-    epsilons = [point.epsilon for point in curve.points]
-    clean = [100 * point.clean_accuracy for point in curve.points]
-    robust = [100 * point.robust_accuracy for point in curve.points]
-    low = [100 * point.robust_interval[0] for point in curve.points]
-    high = [100 * point.robust_interval[1] for point in curve.points]
+    points = [_unattacked(curve), *curve.points] if curve.points[0].epsilon > 0 else curve.points
+    epsilons = [point.epsilon for point in points]
+    clean = [100 * point.clean_accuracy for point in points]
+    robust = [100 * point.robust_accuracy for point in points]
+    low = [100 * point.robust_interval[0] for point in points]
+    high = [100 * point.robust_interval[1] for point in points]
     axes.plot(epsilons, clean, color=CLEAN, linewidth=1.6, linestyle="--", label="clean", zorder=2)
     axes.fill_between(epsilons, low, high, color=ACCENT, alpha=0.18, linewidth=0, label="95% interval", zorder=1)
     axes.plot(epsilons, robust, color=ACCENT, linewidth=2, marker="o", label="attacked", zorder=3, clip_on=False)
     axes.axhline(100 * curve.chance, color=GREY, linewidth=1.4, linestyle=":", label="guessing", zorder=0)
+
+
+def _unattacked(curve: RobustnessCurve) -> CurvePoint:
+    """Return the point that needs no measuring: a change of nothing leaves the clean accuracy."""
+    return replace(curve.points[0], epsilon=0.0, robust_accuracy=curve.clean_accuracy)
 
 
 def _dress(axes: Axes, curve: RobustnessCurve) -> None:
@@ -104,7 +112,9 @@ def _draw_image(axes: Axes, image: NDArray[Any], *, left: float, top: float) -> 
 
     margin = 0.06
     extent = (left + margin, left + 1 - margin, top + 1 - margin, top + margin)
-    pixels = image[..., 0] if image.ndim == 3 and image.shape[2] == 1 else image
+    if not (image.ndim == 2 or (image.ndim == 3 and image.shape[2] in (1, 3))):
+        raise UsageError(f"an image of shape {image.shape} is neither grey nor colour")
+    pixels = image[..., 0] if image.shape[2:] == (1,) else image
     axes.imshow(pixels, cmap="gray_r", vmin=0, vmax=1, interpolation="none", extent=extent)
     side = 1 - 2 * margin
     axes.add_patch(Rectangle((left + margin, top + margin), side, side, fill=False, edgecolor="#d5dae0", linewidth=0.6))

@@ -10,10 +10,12 @@ if TYPE_CHECKING:
 __all__ = ["plugin_dirs"]
 
 
-def __getattr__(name: str) -> object:
-    """Fetch a public name on its first use."""
-    if name != "plugin_dirs":
-        raise AttributeError(f"module 'dioptra.sdk' has no attribute {name!r}")
-    from dioptra.sdk.utilities.contexts import plugin_dirs
+if not TYPE_CHECKING:  # a type checker knows the name above, and no others
 
-    return plugin_dirs
+    def __getattr__(name: str) -> object:
+        """Fetch a public name on its first use."""
+        if name != "plugin_dirs":
+            raise AttributeError(f"module 'dioptra.sdk' has no attribute {name!r}")
+        from dioptra.sdk.utilities.contexts import plugin_dirs
+
+        return plugin_dirs

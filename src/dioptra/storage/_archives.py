@@ -26,6 +26,7 @@ _MODES = ("r:", "r:gz", "r:bz2", "r:xz")
 _DAMAGED = (tarfile.TarError, OSError, EOFError, zlib.error, lzma.LZMAError, ValueError, OverflowError, RecursionError)
 _CHUNK = 1 << 17
 _PART_BYTES = 255  # the longest name that file systems take
+_SHOWN = 120  # characters of a name in an error
 _HEADERS = 4096  # bytes of headers and padding that a member may have
 
 
@@ -107,10 +108,10 @@ def _open(archive: Path, mode: str) -> IO[bytes]:
 def _check_size(member: tarfile.TarInfo, left: int, limits: ArchiveLimits, archive: str) -> None:
     if member.size > limits.member_bytes:
         raise ArchiveError(
-            f"member {member.name!r} is {member.size} bytes", where=archive, hint=f"the limit is {limits.member_bytes}"
+            f"member {_shown(member)} is {member.size} bytes", where=archive, hint=f"the limit is {limits.member_bytes}"
         )
     if left < 0:
-        raise ArchiveError(f"member {member.name!r} makes the archive unpack to more than it may", where=archive)
+        raise ArchiveError(f"member {_shown(member)} makes the archive unpack to more than it may", where=archive)
 
 
 def _members(
@@ -127,16 +128,21 @@ def _members(
         if member is None:
             return _check_end(reader, stream, archive)
         if count == limits.members:
-            raise ArchiveError(f"member {member.name!r} is one too many; the limit is {count}", where=archive)
+            raise ArchiveError(f"member {_shown(member)} is one too many; the limit is {count}", where=archive)
         if not (member.isreg() or member.isdir()) or member.issparse():
-            raise ArchiveError(f"member {member.name!r} is neither a file nor a folder", where=archive)
+            raise ArchiveError(f"member {_shown(member)} is neither a file nor a folder", where=archive)
         # A size below zero would make the reader come back to the same header for ever (CVE-2025-8194).
         if member.size < 0 or member.offset <= end:
-            raise ArchiveError(f"member {member.name!r} has a damaged header", where=archive)
+            raise ArchiveError(f"member {_shown(member)} has a damaged header", where=archive)
         end = member.offset
         with _reading(archive):
             content = reader.extractfile(member) if member.isreg() else None
         yield member, content
+
+
+def _shown(member: tarfile.TarInfo) -> str:
+    name = repr(member.name)
+    return name if len(name) <= _SHOWN else f"{name[:_SHOWN]}...'"
 
 
 def _check_end(reader: tarfile.TarFile, stream: _Bounded, archive: str) -> None:
@@ -158,7 +164,7 @@ def _write(path: Path, member: tarfile.TarInfo, content: IO[bytes], archive: str
             with _reading(archive):
                 chunk = content.read(min(left, _CHUNK))
             if not chunk:
-                raise ArchiveError(f"member {member.name!r} is cut off", where=archive)
+                raise ArchiveError(f"member {_shown(member)} is cut off", where=archive)
             file.write(chunk)
             left -= len(chunk)
     path.chmod(0o755 if member.mode & 0o100 else 0o644)
@@ -196,14 +202,14 @@ class _Names:
         """Return the parts of a member's path, or refuse it."""
         parts = tuple(part for part in member.name.split("/") if part not in ("", "."))
         if reason := self._refusal(member, parts) or self._clash(member, parts):
-            raise ArchiveError(f"member {member.name!r} {reason}", where=self.archive)
+            raise ArchiveError(f"member {_shown(member)} {reason}", where=self.archive)
         return parts
 
     def _refusal(self, member: tarfile.TarInfo, parts: tuple[str, ...]) -> str:
         name, limits = member.name, self.limits
         if name.startswith("/") or ".." in parts or not (parts or member.isdir()):
             return "leaves the folder"
-        if "\\" in name or ":" in name or not name.isprintable():
+        if "\\" in name or not name.isprintable():
             return "has a name with a character that is not allowed"
         if len(name.encode()) > limits.path_bytes or len(parts) > limits.depth or _longest(parts) > _PART_BYTES:
             return "has a path that is too long"
@@ -240,8 +246,9 @@ class _Bounded:
         # The largest single read of the tar reader is an extended header, whose parser takes quadratic time.
         if not 0 <= size <= _CHUNK:
             raise ArchiveError("the archive has a damaged header", where=self._archive)
-        self._check(self._stream.tell() + size)
-        return self._stream.read(size)
+        content = self._stream.read(size)
+        self._check(self._stream.tell())
+        return content
 
     def seek(self, position: int, whence: int = os.SEEK_SET) -> int:
         self._check(position)

@@ -119,9 +119,7 @@ class Demo:
         return point, arrays, (attack, infer)
 
     def _job(self, entry_point: str, parameters: dict[str, str]) -> Job:
-        job = self._testbed.run(
-            self._project, entry_point, parameters, experiment=_EXPERIMENT, cancel=self._cancel
-        )
+        job = self._testbed.run(self._project, entry_point, parameters, experiment=_EXPERIMENT, cancel=self._cancel)
         if job.status is not JobStatus.FINISHED:
             raise DioptraError(
                 f"job {job.id[:8]} ({entry_point}) {job.status} ({job.reason})",

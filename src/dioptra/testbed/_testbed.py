@@ -192,10 +192,9 @@ class Testbed:
 
 
 def _ended(job: Job, ending: Ending) -> Job:
+    status = JobStatus.FAILED if ending.exit_code else JobStatus.FINISHED
     if ending.cancelled:
         status = JobStatus.CANCELLED
-    else:
-        status = JobStatus.FAILED if ending.exit_code else JobStatus.FINISHED
     return job.changed(status=status, exit_code=ending.exit_code, reason=ending.reason)
 
 

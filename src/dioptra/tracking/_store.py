@@ -21,6 +21,7 @@ from dioptra.tracking._reach import check_reachable, without_secrets
 __all__ = ["Run", "TrackedRun", "Tracking", "check_experiment_name"]
 
 _EXPERIMENT_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._ -]{0,99}")
+QUIET = {"MLFLOW_DISABLE_TELEMETRY": "true", "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false"}
 _BATCH = 100  # parameters and tags that MLflow takes in one call
 
 
@@ -38,7 +39,7 @@ class TrackedRun:
             "MLFLOW_TRACKING_URI": self.tracking_uri,
             "MLFLOW_RUN_ID": self.run_id,
             "MLFLOW_EXPERIMENT_ID": self.experiment_id,
-            "MLFLOW_DISABLE_TELEMETRY": "true",
+            **QUIET,
         }
 
 
@@ -72,7 +73,9 @@ class Tracking:
         self._own = not uri
         self.uri = uri or f"sqlite:///{database}"
 
-    def start(self, experiment: str, *, name: str, parameters: Mapping[str, str], tags: Mapping[str, str]) -> TrackedRun:
+    def start(
+        self, experiment: str, *, name: str, parameters: Mapping[str, str], tags: Mapping[str, str]
+    ) -> TrackedRun:
         """Start a run, with its parameters and tags on it, in the experiment of that name.
 
         Raises:
@@ -147,7 +150,8 @@ class Tracking:
     def _client(self) -> Any:
         """Open the store; the home's own is made when there is none, by one process at a time."""
         check_reachable(self.uri)
-        os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
+        for name, value in QUIET.items():
+            os.environ.setdefault(name, value)
         with _without_collector():
             from mlflow.tracking import MlflowClient
 

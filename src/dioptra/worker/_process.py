@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import math
 import os
 import select
 import signal
@@ -81,26 +80,18 @@ class _Group:
         self._process = process
         self._grace = grace
         self._kill_at: float | None = None  # set once the group was asked to end
+        self._drain_until: float | None = None  # set once the command itself has ended
 
     def follow(
         self, write: Callable[[bytes], object], on_output: Callable[[bytes], object], cancel: threading.Event
     ) -> Ending:
         """Pass on what the command prints until it has ended."""
-        more, deadline = True, math.inf
-        while more or not self._exited():
+        while True:
             try:
-                if exited := self._exited():
-                    deadline = min(deadline, time.monotonic() + _DRAIN)
-                chunk = self._read() if more else self._pause()
-                if chunk:
-                    write(chunk)
-                    on_output(chunk)
-                more = more and chunk != b"" and not (exited and (chunk is None or time.monotonic() > deadline))
-                if cancel.is_set() or self._kill_at is not None:
-                    self._end()
+                self._pump(write, on_output, cancel)
+                return Ending(self._process.wait(), cancelled=self._kill_at is not None)
             except KeyboardInterrupt:
                 self._end(at_once=self._kill_at is not None)
-        return Ending(self._process.wait(), cancelled=self._kill_at is not None)
 
     def end_rest(self) -> None:
         """End what the command left behind in its group: TERM, then KILL."""
@@ -112,6 +103,30 @@ class _Group:
             time.sleep(_TICK if alive else 0)
         if alive:
             self._signal(signal.SIGKILL)
+
+    def _pump(
+        self, write: Callable[[bytes], object], on_output: Callable[[bytes], object], cancel: threading.Event
+    ) -> None:
+        printing = True
+        while printing or not self._exited():
+            if printing:
+                printing = self._pass_on(write, on_output)
+            else:
+                self._pause()
+            if cancel.is_set() or self._kill_at is not None:
+                self._end()
+
+    def _pass_on(self, write: Callable[[bytes], object], on_output: Callable[[bytes], object]) -> bool:
+        """Pass on what was printed; tell whether to look for more: not at the end, nor long after the command's."""
+        exited = self._exited()
+        chunk = self._read()
+        if chunk:
+            write(chunk)
+            on_output(chunk)
+        if not exited:
+            return chunk != b""
+        self._drain_until = self._drain_until or time.monotonic() + _DRAIN
+        return bool(chunk) and time.monotonic() < self._drain_until
 
     def _read(self) -> bytes | None:
         """Return what was printed, b"" at the end of the output, None when there is nothing now."""

@@ -46,19 +46,19 @@ def download_all_artifacts_in_run(run_id: str, artifact_path: str, destination_p
     Args:
         run_id: Id of the MLflow run.
         artifact_path: Path of the file or folder in the run.
-        destination_path: Folder to download to. By default a local artifact stays where it is, and any other goes to
-            a new temporary folder.
+        destination_path: Folder to download to; `run-<run_id>` in the job's output folder by default.
 
     Raises:
         BaseTaskPluginError: There is no such run, or it has no such artifact.
     """
-    if destination_path is not None:
-        output_dir(destination_path)
+    client = MlflowClient()
     try:
-        return str(MlflowClient().download_artifacts(run_id, artifact_path, destination_path))
-    except (MlflowException, OSError) as error:
+        client.get_run(run_id)
+        folder = output_dir(destination_path or output_dir() / f"run-{run_id}")
+        return str(client.download_artifacts(run_id, artifact_path, str(folder)))
+    except MlflowException as error:
         raise BaseTaskPluginError(
-            f"artifact '{artifact_path}' cannot be downloaded: {error}", where=f"run {run_id}"
+            f"artifact '{artifact_path}' cannot be downloaded: {error.message}", where=f"run {run_id}"
         ) from error
 
 

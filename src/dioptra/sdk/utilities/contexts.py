@@ -14,18 +14,20 @@ from dioptra import settings
 
 __all__ = ["plugin_dirs"]
 
+Folder = str | os.PathLike[str]
+
 logger = logging.getLogger("dioptra.sdk")
 
 
 @contextmanager
-def plugin_dirs(dirs: Iterable[str | os.PathLike[str]] = (".",)) -> Iterator[None]:
+def plugin_dirs(dirs: Folder | Iterable[Folder] = (".",)) -> Iterator[None]:
     """Let task plugins be imported from `DIOPTRA_PLUGIN_DIR` and from `dirs` inside the block.
 
     The folders come behind the first entry of `sys.path`, the script's own folder. At the end of the block `sys.path`
     is as it was; modules stay imported.
 
     Args:
-        dirs: Folders that hold packages of plugins; those that do not exist are left out.
+        dirs: Folders that hold packages of plugins, or one of them; those that do not exist are left out.
     """
     given = (dirs,) if isinstance(dirs, (str, os.PathLike)) else dirs
     resolved = [str(Path(folder).resolve()) for folder in given]

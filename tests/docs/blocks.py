@@ -1,0 +1,92 @@
+"""Runs the code blocks of a page as a reader would: files are written, commands typed, output compared."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from tests.conftest import clean_environment
+
+_FENCE = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+_FILE_NAME = re.compile(r"`([\w/-]+\.\w+|[\w/-]*MLproject)`(?:[^`\n]*):\n\n\Z")
+
+
+@dataclass(frozen=True)
+class Block:
+    """One fenced block of a page."""
+
+    language: str
+    text: str
+    file: str  # the file that the sentence before it names, if it ends in a colon
+
+
+def blocks(page: Path) -> Iterator[Block]:
+    """Return the blocks of a page, in their order."""
+    text = page.read_text(encoding="utf-8")
+    for match in _FENCE.finditer(text):
+        named = _FILE_NAME.search(text[: match.start()])
+        yield Block(match[1], match[2], named[1] if named and match[1] in ("python", "yaml", "toml") else "")
+
+
+class Reader:
+    """Follows a page from an empty folder; `cd` in one block holds for the next."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._output = ""
+
+    def follow(self, page: Path) -> None:
+        """Do what each block says.
+
+        Raises:
+            AssertionError: A command failed, or printed something else than the page says.
+        """
+        for block in blocks(page):
+            if block.file:
+                file = self._folder / block.file
+                file.parent.mkdir(parents=True, exist_ok=True)
+                file.write_text(block.text, encoding="utf-8")
+            elif block.language == "sh":
+                self._type(block.text)
+            elif block.language == "python":
+                self._run([sys.executable, "-c", block.text])
+            elif block.language == "text":
+                assert matches(block.text, self._output), f"the page says\n{block.text}\nbut it is\n{self._output}"
+
+    def _type(self, text: str) -> None:
+        lines = [line for line in text.splitlines() if not line.startswith(("make ", "git clone ", "pip install "))]
+        done = self._run(["bash", "-euo", "pipefail", "-c", "\n".join([*lines, "pwd >&3"])])
+        self._folder = Path(done.rstrip("\n"))
+
+    def _run(self, argv: list[str]) -> str:
+        environment = clean_environment(HOME=str(self._folder))
+        environment["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), environment["PATH"]])
+        reading, writing = os.pipe()
+        script = ["bash", "-c", f'exec 3>&{writing}; exec "$@"', "bash", *argv]
+        with os.fdopen(reading) as place:
+            done = subprocess.run(
+                script,
+                cwd=self._folder,
+                env=environment,
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT,
+                text=True,
+                pass_fds=[writing],
+                check=False,
+            )
+            os.close(writing)
+            self._output = done.stdout
+            assert done.returncode == 0, f"{argv} failed:\n{done.stdout}"
+            return place.read()
+
+
+def matches(expected: str, output: str) -> bool:
+    """Tell whether an output is what a page says, where … stands for anything."""
+    pattern = ".*?".join(re.escape(part) for part in expected.strip().split("…"))
+    return re.search(pattern, output, re.DOTALL) is not None
