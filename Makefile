@@ -25,14 +25,14 @@ test-all: $(VENV)/.test $(VENV)/.browser ## run all tests, also those with a bro
 	@env -u DIOPTRA_HOME $(BIN)/python -m pytest -n 2 --cov --cov-report=term
 
 lint: $(VENV)/.test $(VENV)/.lint ## check format, style, types and the import directions
-	@$(BIN)/ruff format --check src tests bench examples
-	@$(BIN)/ruff check src tests bench examples
+	@$(BIN)/ruff format --check src tests bench examples docs
+	@$(BIN)/ruff check src tests bench examples docs
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports --no-cache
 
 format: $(VENV)/.lint ## format the code
-	@$(BIN)/ruff format src tests bench examples
-	@$(BIN)/ruff check --fix src tests bench examples
+	@$(BIN)/ruff format src tests bench examples docs
+	@$(BIN)/ruff check --fix src tests bench examples docs
 
 bench: $(VENV)/.core ## measure speed beside the peers, as ratios
 	@$(BIN)/python bench/run.py

@@ -32,6 +32,7 @@ A message is one sentence: what is wrong, where, the value, what would be right.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 __all__ = [
@@ -61,7 +62,23 @@ __all__ = [
     "UnknownPluginError",
     "UnknownPluginFunctionError",
     "UsageError",
+    "did_you_mean",
+    "suggest",
 ]
+
+
+def did_you_mean(word: str, known: Iterable[str]) -> str:
+    """Return "did you mean 'x'?" when a known word is near, else nothing."""
+    from difflib import get_close_matches
+
+    near = get_close_matches(word, list(known), n=1, cutoff=0.7)
+    return f"did you mean {near[0]!r}?" if near else ""
+
+
+def suggest(word: str, known: Iterable[str]) -> str:
+    """Return what would be right in place of a word: the nearest one, if there is one, and all that there are."""
+    have = sorted(known)
+    return f"{did_you_mean(word, have)} (have: {', '.join(have) or 'none'})".lstrip()
 
 
 class DioptraError(Exception):

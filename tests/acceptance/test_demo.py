@@ -95,8 +95,10 @@ def test_the_report_stands_alone(shown: Shown) -> None:
     assert shown.said.json["report"] == str(report)
     assert [path.name for path in shown.folder.iterdir()] == ["dioptra-demo.html"]
     assert "data:image/svg+xml;base64," in page
-    for outside in ('src="http', "href=\"http", "<script", "@import", "url(http"):
+    for outside in ('src="http', 'href="http', "<script", "@import", "url(http"):
         assert outside not in page
+    for command in ("-e train -P seed=20", "-e fgm -P eps=0.3 -P seed=20", "-e infer -P run_id=RUN"):
+        assert f"dioptra run {command}" in page
     for job in Testbed(shown.home).jobs():
         assert job.id in page
         assert str(job.run_id) in page

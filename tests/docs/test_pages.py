@@ -32,7 +32,8 @@ def test_links_lead_somewhere(page: Path) -> None:
 
 
 def test_the_readme_names_targets_that_exist() -> None:
-    typed = [line for block in blocks(ROOT / "README.md") for line in block.text.splitlines() if line.startswith("make")]
+    lines = [line for block in blocks(ROOT / "README.md") for line in block.text.splitlines()]
+    typed = [line for line in lines if line.startswith("make")]
 
     assert typed[:2] == ["make demo", "make test"]
     for line in typed:

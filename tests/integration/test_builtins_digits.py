@@ -74,7 +74,7 @@ def trained(script: Script) -> Done:
 
 @pytest.fixture(scope="module")
 def attacked(script: Script, trained: Done) -> Done:
-    return script("fgm", model_version=1, eps=0.3)
+    return script("fgm", model_version=1, eps=0.3, norm="inf", batch_size=100)
 
 
 def test_training_gives_a_registered_model_that_is_right_nine_times_in_ten(trained: Done) -> None:
@@ -119,19 +119,10 @@ def test_measuring_finds_little_left_at_the_strongest_attack(script: Script, tra
     assert measured.data.params["measured_model_version"] == "1"
 
 
-def test_an_attack_of_no_strength_changes_nothing(script: Script, trained: Done) -> None:
-    attack = script("fgm", eps=0, norm="2", batch_size=7)
-    arrays = read_arrays(attack.artifact("adversarial.npz"))
-
-    assert np.array_equal(arrays["x_adv"], arrays["x_clean"])
-    assert attack.data.metrics["l_2_norm_max"] == 0
-
-
 @pytest.mark.parametrize(
     ("name", "options", "sentence"),
     [
         ("fgm", {"eps": -1}, "eps must be a number of at least 0, got -1.0"),
-        ("fgm", {"model_version": 99}, "registered model 'digits' has no version '99'"),
         ("infer", {"run_id": "0000"}, "run 0000: artifact 'adversarial.npz' cannot be downloaded"),
         ("train", {"seed": "x"}, "Invalid value for '--seed'"),
     ],

@@ -5,7 +5,6 @@ from __future__ import annotations
 import pickle
 import subprocess
 import sys
-import tarfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -99,19 +98,20 @@ def test_a_folder_is_packed_kept_and_unpacked_again(
     folder = tmp_path / "images"
     (folder / "0").mkdir(parents=True)
     (folder / "0" / "a.png").write_bytes(b"pixels")
+    (folder / "0" / "b.png").hardlink_to(folder / "0" / "a.png")
     artifacts.upload_directory_as_tarball_artifact(folder, name, mode, working_dir=folder)
 
     read_mode = {"w:gz": "r:gz", "w:xz": "r:xz", "w": "r:"}[mode]
     unpacked = extract_tarfile(artifact(run, name), read_mode, output_dir=tmp_path / "again")
-    assert [str(p.relative_to(unpacked)) for p in unpacked.rglob("*") if p.is_file()] == ["images/0/a.png"]
-    assert (unpacked / "images" / "0" / "a.png").read_bytes() == b"pixels"
+    files = {str(path.relative_to(unpacked)): path.read_bytes() for path in unpacked.rglob("*") if path.is_file()}
+    assert files == {"images/0/a.png": b"pixels", "images/0/b.png": b"pixels"}
 
 
 def test_what_cannot_be_unpacked_safely_is_not_packed(run: mlflow.ActiveRun, tmp_path: Path) -> None:
     (tmp_path / "images").mkdir()
     (tmp_path / "images" / "link").symlink_to("/etc/passwd")
 
-    with pytest.raises(BaseTaskPluginError, match="'images/link' is neither file nor folder"):
+    with pytest.raises(BaseTaskPluginError, match=r"images/link is neither file nor folder"):
         artifacts.upload_directory_as_tarball_artifact(tmp_path / "images", "a.tar.gz")
     with pytest.raises(BaseTaskPluginError, match=r"no folder .*absent to pack"):
         artifacts.upload_directory_as_tarball_artifact(tmp_path / "absent", "a.tar.gz")
@@ -280,6 +280,16 @@ def test_versions_are_numbers_or_the_newest(run: mlflow.ActiveRun, classifier: A
             registry.resolve_version(name, absent)
 
 
+def test_the_newest_version_may_be_in_any_stage(run: mlflow.ActiveRun, classifier: Any) -> None:
+    tracking.log_sklearn_estimator(classifier, "model")
+    for _ in range(3):
+        registry.add_model_to_registry(run, "staged", "model")
+    for version in ("1", "3"):
+        with pytest.warns(FutureWarning, match="stages"):
+            MlflowClient().transition_model_version_stage("staged", version, "Production")
+        assert registry.resolve_version("staged") == 3
+
+
 @pytest.mark.parametrize("name", ["absent", "it's", "a/b", ""])
 def test_a_name_that_is_not_registered_is_named(store: Path, name: str) -> None:
     with pytest.raises(ModelNotFoundError, match=f"there is no registered model '{name}'; train one first"):
@@ -356,7 +366,7 @@ print(add_model_to_registry(run, "raced for", "model").version)
 def test_jobs_that_register_one_name_at_once_all_get_a_version(run: mlflow.ActiveRun, classifier: Any) -> None:
     tracking.log_sklearn_estimator(classifier, "model")
     command = [sys.executable, "-c", REGISTER, mlflow.get_tracking_uri(), run.info.run_id]
-    jobs = [subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) for _ in range(3)]
+    jobs = [subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) for _ in range(2)]
     for job in jobs:
         assert job.stdout is not None
         assert job.stdout.readline() == "ready\n"
@@ -365,13 +375,4 @@ def test_jobs_that_register_one_name_at_once_all_get_a_version(run: mlflow.Activ
         job.stdin.write("go\n")
         job.stdin.flush()
 
-    assert sorted(job.communicate(timeout=60)[0].strip() for job in jobs) == ["1", "2", "3"]
-
-
-def test_an_archive_of_the_store_is_what_was_packed(run: mlflow.ActiveRun, tmp_path: Path) -> None:
-    (tmp_path / "a").mkdir()
-    path = artifacts.upload_directory_as_tarball_artifact(tmp_path / "a", "a.tar.gz")
-
-    with tarfile.open(path) as archive:
-        assert archive.getnames() == ["a"]
-    assert artifact(run, "a.tar.gz").read_bytes() == path.read_bytes()
+    assert sorted(job.communicate(timeout=60)[0].strip() for job in jobs) == ["1", "2"]

@@ -196,13 +196,17 @@ def header_of_negative_size() -> bytes:
     return bytes(block)
 
 
+def test_a_header_of_negative_size_is_refused_at_once(tmp_path: Path) -> None:
+    with pytest.raises(ArchiveError, match="member 'loop' has a damaged header"):
+        unpack(tmp_path, header_of_negative_size() * 3 + bytes(1024))
+
+
 @pytest.mark.parametrize(
     "content",
     [
         pytest.param(b"", id="nothing"),
         pytest.param(b"hello", id="text"),
         pytest.param(b"\x1f\x8b", id="start of gzip"),
-        pytest.param(header_of_negative_size() * 3 + bytes(1024), id="negative size"),
         pytest.param(tar([entry("a")])[:-10_000], id="no end"),
         pytest.param(tar([entry("a")])[:700], id="cut in a file"),
         pytest.param(tar([entry("a"), entry("b")])[:1300], id="cut in a header"),

@@ -65,7 +65,7 @@ def test_the_change_is_as_long_as_epsilon_in_its_norm(
 def test_shape_type_and_range_stay_and_the_given_images_too(
     classifier: Any, images: tuple[Images, NDArray[Any]], dtype: type
 ) -> None:
-    x = images[0].astype(dtype)
+    x: Images = images[0].astype(dtype)
     before = x.copy()
     x_adv = create_adversarial_images(classifier, x, images[1], eps=0.9)
 

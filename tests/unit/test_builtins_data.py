@@ -18,7 +18,9 @@ from dioptra_builtins.data.npz import load_arrays, save_arrays
 def test_digits_are_images_in_the_range_from_0_to_1() -> None:
     x, y = load_digits("training")
 
-    assert (x.shape[1:], x.dtype, y.dtype) == ((8, 8, 1), np.float32, np.int64)
+    assert x.shape[1:] == (8, 8, 1)
+    assert x.dtype == np.float32
+    assert y.dtype == np.int64
     assert (x.min(), x.max()) == (0.0, 1.0)
     assert sorted(set(y.tolist())) == list(range(10))
 
@@ -76,7 +78,8 @@ def folder(tmp_path: Path) -> Path:
 def test_images_are_read_in_the_order_of_their_paths(folder: Path) -> None:
     data = resize(data_dir=folder, image_size=(3, 5))
 
-    assert (data.shape, data.dtype) == ((3, 3, 5, 1), np.float32)
+    assert data.shape == (3, 3, 5, 1)
+    assert data.dtype == np.float32
     assert data[:, 0, 0, 0] == pytest.approx([0.2, 0.0, 1.0])
 
 
@@ -143,7 +146,8 @@ def test_quarter_turns_are_exact_and_counter_clockwise(
 ) -> None:
     turned = rotate(data=corner(), image_size=size, degrees=degrees)
 
-    assert (turned.shape, turned.dtype) == ((1, *size, 1), np.float32)
+    assert turned.shape == (1, *size, 1)
+    assert turned.dtype == np.float32
     assert np.argwhere(turned[0, :, :, 0] == 1).tolist() == [list(white)]
     assert turned.sum() == 1
 

@@ -7,14 +7,14 @@ import inspect
 import pytest
 
 from dioptra import errors
-from dioptra.errors import DioptraError
+from dioptra.errors import DioptraError, suggest
 
 CLASSES = [value for value in vars(errors).values() if inspect.isclass(value) and issubclass(value, DioptraError)]
 EXIT_CODES = {1, 2, 3, 4, 5, 6, 7, 8, 9, 10}
 
 
 def test_all_public_errors_are_exported_and_nothing_else() -> None:
-    assert sorted(errors.__all__) == sorted(each.__name__ for each in CLASSES)
+    assert sorted(errors.__all__) == sorted([*(each.__name__ for each in CLASSES), "did_you_mean", "suggest"])
 
 
 @pytest.mark.parametrize("error", CLASSES)
@@ -42,3 +42,9 @@ def test_a_message_says_where_what_and_what_would_be_right() -> None:
     assert str(error) == "file line 3: 'x' is wrong; write 'y'"
     assert error.to_dict() == {"code": "error", "message": "'x' is wrong", "where": "file line 3", "hint": "write 'y'"}
     assert str(DioptraError()) == "Something went wrong that Dioptra can name."
+
+
+def test_what_would_be_right_is_suggested() -> None:
+    assert suggest("trian", ["infer", "train"]) == "did you mean 'train'? (have: infer, train)"
+    assert suggest("main", ["train", "infer"]) == "(have: infer, train)"
+    assert suggest("x", []) == "(have: none)"

@@ -101,6 +101,16 @@ class TestBinding:
         assert outcome(lambda: Scale(3)(total(1, 1))) == 6
         assert outcome(lambda: task("a-b".split)("-")) == ["a", "b"]
 
+    def test_a_function_may_be_both_a_task_and_the_run_of_a_class(self) -> None:
+        def run(self: Any, x: int) -> tuple[Any, int]:
+            return self, x
+
+        made = task(run)
+        both = type("Both", (Task,), {"run": run})()
+        assert outcome(lambda: made(1, x=2)) == (1, 2)
+        assert outcome(lambda: both(x=2))[1] == 2
+        assert outcome(lambda: task(run)(1, x=2)) == (1, 2)
+
     def test_binding_the_same_task_twice_is_refused(self) -> None:
         with Flow("twice"):
             bound = total(1)

@@ -46,6 +46,13 @@ class Awkward:
         raise RuntimeError
 
 
+class AwkwardText(str):
+    """A text that cannot be shown."""
+
+    def __str__(self) -> str:
+        raise RuntimeError
+
+
 scalars = st.one_of(st.none(), st.integers(), st.text(max_size=8), st.binary(max_size=8))
 values = st.recursive(
     scalars,
@@ -130,6 +137,7 @@ def test_what_is_told_in_full(value: Any, expected: dict[str, Any]) -> None:
 
 def test_an_object_that_breaks_when_it_is_asked() -> None:
     assert fingerprint(Awkward()) == {"type": f"{__name__}.Awkward"}
+    assert fingerprint(AwkwardText("text")) == {"type": f"{__name__}.AwkwardText"}
 
 
 def test_an_integer_that_python_would_not_write_out() -> None:
@@ -199,6 +207,7 @@ def drawn() -> np.random.Generator:
     [
         (digits(), digits() + np.eye(3, 4) * 1e-12),
         (digits(), digits().reshape(4, 3)),
+        ([digits()], [digits().reshape(4, 3)]),
         (digits(), digits().astype("float32")),
         (digits(), digits().T.copy().T[::-1]),
         (np.array(["a", "b"]), np.array(["a", "c"])),
@@ -252,6 +261,7 @@ LARGE = 50_000_000
         lambda: bytes(LARGE),
         lambda: [np.zeros(100_000) for _ in range(100)] * 20,
         lambda: [["a" * 100_000] * 100] * 20,
+        lambda: [[0] * 1_000] * 1_000,
         lambda: pd.DataFrame({"a": [str(number) for number in range(100_000)]}),
     ],
 )

@@ -107,6 +107,8 @@ class TestOrder:
         with flow:
             more = plus_one(made)
         assert flow.run(x=3).result[more].result == 5
+        bare = flow.add_task(task(list))
+        assert flow.run(x=3).result[bare].result == []
 
     def test_an_empty_flow_succeeds(self) -> None:
         assert Flow("empty").run().is_successful()
@@ -328,14 +330,17 @@ class TestLog:
     def test_it_says_what_happened(self, caplog: pytest.LogCaptureFixture) -> None:
         assert self.text(caplog, lambda: plus_one(fail(Parameter("x")))) == [
             ("INFO", "flow 'logged' starts with 3 tasks"),
-            ("DEBUG", "parameter 'x' is set"),
+            ("DEBUG", "task 'x' succeeded"),
             ("ERROR", "task 'fail-1' failed"),
             ("INFO", "task 'plus_one-1' was not run, because task 'fail-1' failed"),
             ("INFO", "flow 'logged' failed"),
         ]
 
     def test_it_says_that_all_went_well(self, caplog: pytest.LogCaptureFixture) -> None:
-        assert self.text(caplog, lambda: plus_one(1))[1:] == [
+        assert self.text(caplog, lambda: echo([plus_one(1) + 1]))[1:] == [
             ("INFO", "task 'plus_one-1' succeeded"),
+            ("DEBUG", "task 'Add-1' succeeded"),
+            ("DEBUG", "task 'List-1' succeeded"),
+            ("INFO", "task 'echo-1' succeeded"),
             ("INFO", "flow 'logged' succeeded"),
         ]

@@ -120,7 +120,7 @@ class TestFinding:
 
     def test_names_are_sorted_by_the_first_function_of_each(self, package: MakePackage) -> None:
         name = package(
-            a_last=registering(3),
+            a_last=registering(3) + registering(-99).replace("run", "more"),
             b_same=registering(),
             a_same=registering(),
             first=registering(-1) + registering(99).replace("run", "more"),

@@ -27,6 +27,7 @@ def test_the_current_folder_is_the_default_and_everything_is_as_before(tmp_path:
         assert sys.path == ["/script", str(tmp_path), "/lib"]
         assert sys.path is before
     assert sys.path == ["/script", "/lib", "/lib"]
+    assert sys.path is before
 
 
 def test_folders_of_the_setting_come_first(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -22,6 +22,7 @@ from dioptra.sdk.utilities.logging import (
     StdoutLogStream,
     attach_stdout_stream_handler,
     clear_logger_handlers,
+    configure_structlog,
     set_logging_level,
 )
 
@@ -108,6 +109,17 @@ class TestHandlers:
         assert kept.said == []
 
 
+def test_a_configuration_of_structlog_that_is_there_stays() -> None:
+    import structlog
+
+    structlog.configure(processors=[])
+    try:
+        configure_structlog()
+        assert structlog.get_config()["processors"] == []
+    finally:
+        structlog.reset_defaults()
+
+
 class TestLevels:
     @pytest.mark.parametrize("level", ["DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"])
     def test_all_that_logging_has(self, level: str, own_logger: logging.Logger) -> None:
@@ -147,7 +159,7 @@ class TestStreams:
             (["\r10%", "\r20%", "\r30%", "\n"], ["30%"]),
             (["10%\r", "20%\r", "30%\r"], ["30%"]),
             (["100% %s {x}\n"], ["100% %s {x}"]),
-            (["ä\udcff\n"], ["ä\udcff"]),
+            (["ä🦊\n"], ["ä🦊"]),
             (["x" * 100_000], ["x" * 100_000]),
         ],
     )
@@ -169,6 +181,17 @@ class TestStreams:
             assert kept.said == ["STDOUT INFO whole"]
             print("ning", flush=True)
         assert kept.said == ["STDOUT INFO whole", "STDOUT INFO beginning"]
+
+    def test_much_text_without_an_end_is_not_kept_waiting(self, kept: Kept) -> None:
+        with StdoutLogStream():
+            print("x" * 70_000, end="")
+            assert len(kept.said) == 1
+
+    def test_of_much_progress_only_the_last_state_is_kept(self, kept: Kept) -> None:
+        with StderrLogStream():
+            for percent in range(20_000):
+                sys.stderr.write(f"\r{percent} of many")
+        assert kept.said == ["STDERR INFO 19999 of many"]
 
     def test_long_progress_is_seen_in_between(self, kept: Kept, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(StderrLogStream, "seconds_between", 0)
@@ -325,3 +348,17 @@ def test_an_output_that_breaks_is_reported_once_for_each_record() -> None:
             env={**os.environ},
         )
     assert done.stderr.count("--- Logging error ---") == 5
+
+
+def test_text_that_no_encoding_can_hold_harms_nobody() -> None:
+    """In a process of its own, because what is logged there cannot be handed from one test process to another."""
+    code = (
+        "import logging; from dioptra.sdk.utilities.logging import *\n"
+        "attach_stdout_stream_handler(False); set_logging_level('INFO'); configure_structlog()\n"
+        "with StdoutLogStream(False): print('a\\udcffb'); print('after')"
+    )
+
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, check=False)
+
+    assert done.returncode == 0
+    assert b"after" in done.stdout

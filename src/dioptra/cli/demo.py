@@ -86,9 +86,10 @@ def _show_table(curve: RobustnessCurve) -> None:
     from dioptra.results import TABLE_HEADER, table_rows
 
     model = f"{curve.model_name} version {curve.model_version}"
-    table = Table(title=f"{curve.attack} on {model}, {curve.points[0].samples} test images", title_justify="left")
+    title = f"{curve.attack} on {model}, {curve.points[0].samples} test images, 95% intervals"
+    table = Table(title=title, title_justify="left", title_style="bold")
     for heading in TABLE_HEADER:
-        table.add_column(heading, justify="right")
+        table.add_column(heading, justify="right", no_wrap=True)
     for row in table_rows(curve):
         table.add_row(*row)
     Console().print(table)

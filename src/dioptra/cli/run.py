@@ -36,15 +36,14 @@ def run(
     """
     from dioptra.testbed import Testbed
 
-    values = _values(parameters)
     testbed = Testbed()
-    plan = testbed.plan(project, entry_point, values)
+    plan = testbed.plan(project, entry_point, _values(parameters))
     for warning in plan.warnings:
         note(f"Warning: {warning}")
     if dry_run:
         _show_plan(plan.argv, plan.parameters, as_json)
         return 0
-    job = testbed.run(project, entry_point, values, experiment=experiment, on_start=_show_start, on_output=pass_through)
+    job = testbed.execute(plan, experiment=experiment, on_start=_show_start, on_output=pass_through)
     _show_end(testbed, job, as_json)
     return {"finished": 0, "cancelled": 130}.get(job.status, 1)
 

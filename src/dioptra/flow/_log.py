@@ -7,17 +7,21 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from dioptra.flow._collection import CollectionTask
 from dioptra.flow._events import Event, FlowSettled, FlowStarted, TaskSettled
 from dioptra.flow._parameter import Parameter
 from dioptra.flow._state import TriggerFailed
+from dioptra.flow._task import OperatorTask
 
 __all__ = ["log_event", "visible_log"]
 
 logger = logging.getLogger("dioptra.flow")
 
+_BETWEEN = (Parameter, CollectionTask, OperatorTask)
+
 
 def log_event(event: Event) -> None:
-    """Log an event: parameters at level DEBUG, failures with their traceback."""
+    """Log an event: failures with their traceback, and at level DEBUG the success of what nobody called by name."""
     match event:
         case TaskSettled():
             _log_task(event)
@@ -30,14 +34,13 @@ def log_event(event: Event) -> None:
 
 def _log_task(event: TaskSettled) -> None:
     state = event.state
-    if isinstance(event.task, Parameter):
-        logger.debug("parameter %r is set", event.slug)
-    elif isinstance(state, TriggerFailed):
+    if isinstance(state, TriggerFailed):
         logger.info("task %r was %s", event.slug, state.message)
     elif state.is_failed():
         logger.error("task %r failed after %.3f s", event.slug, event.seconds, exc_info=state.result)
     else:
-        logger.info("task %r succeeded after %.3f s", event.slug, event.seconds)
+        level = logging.DEBUG if isinstance(event.task, _BETWEEN) else logging.INFO
+        logger.log(level, "task %r succeeded after %.3f s", event.slug, event.seconds)
 
 
 @contextmanager

@@ -7,7 +7,7 @@ from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
 from dioptra import settings
-from dioptra.errors import FlowFailed, FlowParameterError
+from dioptra.errors import FlowFailed, FlowParameterError, did_you_mean
 from dioptra.flow._events import CONTEXT, Announcer, Context, FlowSettled, FlowStarted, Listener, TaskSettled, listeners
 from dioptra.flow._log import log_event, visible_log
 from dioptra.flow._parameter import Parameter
@@ -59,10 +59,8 @@ def _call(names: Iterable[str]) -> str:
 
 def _hint(unexpected: Iterable[Any], known: Iterable[str]) -> str:
     """Say which names would be right in place of those that were given."""
-    from difflib import get_close_matches
-
-    near = {name: get_close_matches(name, known, n=1) for name in sorted(map(str, unexpected))}
-    meant = [f"did you mean {found[0]!r} by {name!r}? " for name, found in near.items() if found]
+    guesses = [(name, did_you_mean(name, known)) for name in sorted(map(str, unexpected))]
+    meant = [f"{guess.removesuffix('?')} by {name!r}? " for name, guess in guesses if guess]
     return f"{''.join(meant)}(have: {_names(known) or 'none'}; a Parameter counts once a task of the flow uses it)"
 
 

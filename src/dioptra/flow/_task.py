@@ -14,7 +14,7 @@ from dioptra.flow._signature import Spec, spec_of
 if TYPE_CHECKING:
     from dioptra.flow._flow import Flow
 
-__all__ = ["FunctionTask", "Task", "task"]
+__all__ = ["FunctionTask", "OperatorTask", "Task", "task"]
 
 _NO_TAGS: frozenset[str] = frozenset()
 
@@ -144,7 +144,7 @@ class Task(Operators):
         return f"<Task: {self.name}>"
 
     def _apply(self, name: str, fn: Callable[..., Any], *args: Any) -> Task:
-        return FunctionTask(fn, name=name).bind(*args)
+        return OperatorTask(fn, name=name).bind(*args)
 
     def _flow(self, given: Flow | None) -> Flow:
         found = given if given is not None else active_flow()
@@ -177,6 +177,12 @@ class FunctionTask(Task):
 
     def _inspect(self) -> Spec:
         return spec_of(self.run)
+
+
+class OperatorTask(FunctionTask):
+    """A task that an operator between tasks made."""
+
+    __slots__ = ()
 
 
 @overload

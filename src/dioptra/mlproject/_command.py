@@ -6,8 +6,8 @@ import re
 import shlex
 from collections.abc import Mapping
 
-from dioptra.errors import InvalidProjectError
-from dioptra.mlproject._model import EntryPoint, nearest
+from dioptra.errors import InvalidProjectError, suggest
+from dioptra.mlproject._model import EntryPoint
 
 __all__ = ["build_argv"]
 
@@ -67,9 +67,8 @@ def _fill(entry: EntryPoint, word: str, values: Mapping[str, str]) -> str:
 
 
 def _unknown(entry: EntryPoint, text: str, name: str | None) -> InvalidProjectError:
-    guess = nearest(name or "", entry.parameters)
-    have = ", ".join(entry.parameters) or "none"
-    hint = f"{guess} (have: {have})".strip() if name else f"write {{name}} (have: {have}), or {{{{ and }}}} for braces"
+    braces = "" if name else "write {name}, or {{ and }} for braces "
+    hint = braces + suggest(name or "", entry.parameters)
     return _invalid(entry, f"the command uses {text}, which is not a parameter", hint)
 
 

@@ -2,20 +2,12 @@
 
 from __future__ import annotations
 
-import difflib
-from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from dioptra.errors import EntryPointNotFoundError
+from dioptra.errors import EntryPointNotFoundError, suggest
 
-__all__ = ["EntryPoint", "Parameter", "Project", "nearest"]
-
-
-def nearest(word: str, known: Iterable[str]) -> str:
-    """Return "did you mean 'x'?" when a known word is near, else nothing."""
-    matches = difflib.get_close_matches(word, list(known), n=1, cutoff=0.7)
-    return f"did you mean {matches[0]!r}?" if matches else ""
+__all__ = ["EntryPoint", "Parameter", "Project"]
 
 
 @dataclass(frozen=True)
@@ -67,8 +59,6 @@ class Project:
         try:
             return self.entry_points[name]
         except KeyError:
-            have = ", ".join(sorted(self.entry_points)) or "none"
-            guess = nearest(name, self.entry_points)
             raise EntryPointNotFoundError(
-                f"no entry point {name!r}", where=str(self.file), hint=f"{guess} (have: {have})".strip()
+                f"no entry point {name!r}", where=str(self.file), hint=suggest(name, self.entry_points)
             ) from None

@@ -6,8 +6,8 @@ import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from dioptra.errors import InvalidParameterError
-from dioptra.mlproject._model import EntryPoint, Parameter, nearest
+from dioptra.errors import InvalidParameterError, did_you_mean
+from dioptra.mlproject._model import EntryPoint, Parameter
 
 __all__ = ["MAX_VALUE_BYTES", "bind", "is_number"]
 
@@ -47,7 +47,7 @@ def is_number(text: str) -> bool:
 def _missing(entry: EntryPoint, missing: list[Parameter], given: Mapping[str, str]) -> InvalidParameterError:
     names = ", ".join(f"{p.name!r} ({p.type})" for p in missing)
     undeclared = [name for name in given if name not in entry.parameters]
-    guesses = [f"{name!r}: {guess}" for name in undeclared if (guess := nearest(name, [p.name for p in missing]))]
+    guesses = [f"{name!r}: {guess}" for name in undeclared if (guess := did_you_mean(name, [p.name for p in missing]))]
     hint = "give " + " ".join(f"-P {p.name}=..." for p in missing)
     return InvalidParameterError(
         f"missing parameter{'s' if len(missing) > 1 else ''} {names}",

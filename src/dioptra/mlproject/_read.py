@@ -7,8 +7,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from dioptra.errors import InvalidProjectError, ProjectNotFoundError
-from dioptra.mlproject._model import EntryPoint, Parameter, Project, nearest
+from dioptra.errors import InvalidProjectError, ProjectNotFoundError, did_you_mean
+from dioptra.mlproject._model import EntryPoint, Parameter, Project
 
 if TYPE_CHECKING:
     from ruamel.yaml.nodes import MappingNode, Node, ScalarNode
@@ -97,7 +97,7 @@ class _Reader:
 
     def _type(self, node: Node, path: str, name: str) -> str:
         if name not in TYPES:
-            guess = nearest(name, TYPES)
+            guess = did_you_mean(name, TYPES)
             note = f"{self._place(node)}: type {name!r} of {path} is not known and is taken as string"
             self.warnings.append(f"{note}; {guess}" if guess else f"{note}; known are {', '.join(TYPES)}")
         return name if name in TYPES else "string"
@@ -111,7 +111,7 @@ class _Reader:
         for key_node, value in _pairs(node):
             key = self._text_of(key_node, f"a key of {path}") or ""
             if known and key not in known:
-                guess = nearest(key, known) or f"known are {', '.join(known)}"
+                guess = did_you_mean(key, known) or f"known are {', '.join(known)}"
                 self.warnings.append(f"{self._place(key_node)}: {key!r} means nothing in {path}; {guess}")
             result[key] = value
         return result

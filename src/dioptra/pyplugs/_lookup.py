@@ -5,10 +5,10 @@ from __future__ import annotations
 import importlib
 import logging
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from typing import Any
 
-from dioptra.errors import UnknownPackageError, UnknownPluginError, UnknownPluginFunctionError
+from dioptra.errors import UnknownPackageError, UnknownPluginError, UnknownPluginFunctionError, suggest
 from dioptra.pyplugs._registry import PluginInfo, functions, plugins
 
 __all__ = ["call", "exists", "funcs", "get", "info", "names"]
@@ -55,7 +55,7 @@ def info(package: str, plugin: str, func: str | None = None) -> PluginInfo:
     name = next(iter(found)) if func is None else func
     if name not in found:
         raise UnknownPluginFunctionError(
-            f"plugin {_dotted(package, plugin)!r} has no registered function {name!r}", hint=_nearest(name, found)
+            f"plugin {_dotted(package, plugin)!r} has no registered function {name!r}", hint=suggest(name, found)
         )
     return found[name]
 
@@ -139,15 +139,7 @@ def _unknown_plugin(package: str, plugin: str) -> UnknownPluginError:
         have = _modules(package)
     except UnknownPackageError as error:
         return UnknownPluginError(f"plugin {plugin!r} not found in {package!r}", hint=error.message)
-    return UnknownPluginError(f"plugin {plugin!r} not found in package {package!r}", hint=_nearest(plugin, have))
-
-
-def _nearest(name: str, have: Iterable[str]) -> str:
-    from difflib import get_close_matches
-
-    found = get_close_matches(name, list(have), n=1)
-    listed = f"(have: {', '.join(sorted(have)) or 'none'})"
-    return f"did you mean {found[0]!r}? {listed}" if found else listed
+    return UnknownPluginError(f"plugin {plugin!r} not found in package {package!r}", hint=suggest(plugin, have))
 
 
 def _dotted(package: str, plugin: str) -> str:

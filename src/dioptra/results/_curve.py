@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
 from dataclasses import dataclass
 from statistics import NormalDist
 
@@ -11,7 +10,7 @@ from dioptra.errors import UsageError
 
 __all__ = ["TABLE_HEADER", "CurvePoint", "RobustnessCurve", "monotone", "rises", "table_rows", "wilson_interval"]
 
-TABLE_HEADER = ("Epsilon", "Clean accuracy", "Robust accuracy", "95% interval", "Mean L2", "Mean Linf")
+TABLE_HEADER = ("Epsilon", "Clean accuracy", "Robust accuracy", "Mean L2", "Mean Linf")
 
 
 def wilson_interval(accuracy: float, samples: int, confidence: float = 0.95) -> tuple[float, float]:
@@ -108,9 +107,8 @@ def table_rows(curve: RobustnessCurve) -> list[tuple[str, ...]]:
     return [
         (
             f"{point.epsilon:g}",
-            _percent(point.clean_accuracy),
-            _percent(point.robust_accuracy),
-            _range(point.robust_interval),
+            _accuracy(point.clean_accuracy, point.clean_interval),
+            _accuracy(point.robust_accuracy, point.robust_interval),
             _length(point.mean_l2),
             _length(point.mean_linf),
         )
@@ -118,12 +116,9 @@ def table_rows(curve: RobustnessCurve) -> list[tuple[str, ...]]:
     ]
 
 
-def _percent(share: float) -> str:
-    return f"{share:.1%}"
-
-
-def _range(interval: Iterable[float]) -> str:
-    return " – ".join(_percent(end) for end in interval)  # noqa: RUF001
+def _accuracy(share: float, interval: tuple[float, float]) -> str:
+    low, high = interval
+    return f"{share:.1%} ({100 * low:.1f}–{100 * high:.1f})"  # noqa: RUF001
 
 
 def _length(value: float) -> str:

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 __all__ = ["draw_curve", "draw_gallery"]
 
 INK, GREY, ACCENT, CLEAN = "#1c2430", "#8a93a0", "#b3261e", "#1f5fa8"
-NORMS = {"inf": "of any pixel (Linf)", "1": "summed over all pixels (L1)", "2": "as a Euclidean length (L2)"}
+_NORMS = {"inf": "of any pixel (Linf)", "1": "summed over all pixels (L1)", "2": "as a Euclidean length (L2)"}
 _WIDTH = 5.4  # inches
 _STYLE: dict[Any, Any] = {
     "font.size": 10,
@@ -69,7 +69,7 @@ def _unattacked(curve: RobustnessCurve) -> CurvePoint:
 
 
 def _dress(axes: Axes, curve: RobustnessCurve) -> None:
-    axes.set_xlabel(f"epsilon, the largest change {NORMS.get(curve.norm, 'in the norm ' + curve.norm)}")
+    axes.set_xlabel(f"epsilon, the largest change {_NORMS.get(curve.norm, 'in the norm ' + curve.norm)}")
     axes.set_ylabel("images labelled right")
     axes.set_ylim(0, 102)
     axes.margins(x=0.02)
@@ -94,7 +94,7 @@ def draw_gallery(rows: Sequence[GalleryRow], format: str = "svg") -> bytes:  # n
     if not rows:
         raise UsageError("a gallery needs at least one row")
     columns = len(rows[0].images)
-    with _figure(_WIDTH * (len(rows) + 0.3) / (columns + 0.8)) as figure:
+    with _figure((_WIDTH - 0.85) * len(rows) / columns + 0.1) as figure:
         axes = figure.add_subplot()
         for index, row in enumerate(rows):
             for column, image in enumerate(row.images):

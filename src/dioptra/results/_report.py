@@ -11,13 +11,19 @@ from typing import TYPE_CHECKING
 
 from dioptra.results._curve import TABLE_HEADER, CurvePoint, RobustnessCurve, monotone, table_rows
 from dioptra.results._gallery import GalleryRow
-from dioptra.results._plots import NORMS, draw_curve, draw_gallery
+from dioptra.results._plots import draw_curve, draw_gallery
 from dioptra.storage import write_aside
 
 if TYPE_CHECKING:
     from jinja2 import Template
 
 __all__ = ["JobLine", "Provenance", "render_report", "write_report"]
+
+_BOUNDS = {
+    "inf": "No pixel is changed by more than epsilon",
+    "1": "The changes of all pixels add up to epsilon at most",
+    "2": "The change as a whole is at most epsilon long (L2)",
+}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -76,7 +82,7 @@ def render_report(curve: RobustnessCurve, *, title: str, gallery: Sequence[Galle
         half=_first_below(curve, curve.clean_accuracy / 2),
         worse=_first_below(curve, curve.chance),
         monotone=monotone(curve),
-        norm=NORMS.get(curve.norm, f"in the norm {curve.norm}"),
+        bound=_BOUNDS.get(curve.norm, f"The change is at most epsilon in the norm {curve.norm}"),
         header=TABLE_HEADER,
         rows=table_rows(curve),
         curve_image=_data_uri(draw_curve(curve)),

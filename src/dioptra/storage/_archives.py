@@ -120,7 +120,6 @@ def _members(
     """Yield each member that may be unpacked with its content, None for a folder."""
     with _reading(archive):
         reader: Any = tarfile.TarFile(fileobj=cast("Any", stream))
-    end = -1
     for count in range(limits.members + 1):
         with _reading(archive):
             member: tarfile.TarInfo | None = reader.next()
@@ -132,9 +131,8 @@ def _members(
         if not (member.isreg() or member.isdir()) or member.issparse():
             raise ArchiveError(f"member {_shown(member)} is neither a file nor a folder", where=archive)
         # A size below zero would make the reader come back to the same header for ever (CVE-2025-8194).
-        if member.size < 0 or member.offset <= end:
+        if member.size < 0:
             raise ArchiveError(f"member {_shown(member)} has a damaged header", where=archive)
-        end = member.offset
         with _reading(archive):
             content = reader.extractfile(member) if member.isreg() else None
         yield member, content

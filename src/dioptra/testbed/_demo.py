@@ -148,20 +148,12 @@ def write_demo_report(result: DemoResult, path: Path) -> Path:
 
 
 def _commands(result: DemoResult) -> list[str]:
-    """Return the commands that give the strongest attack's numbers again."""
-    train, attack, infer = result.jobs[0], *result.jobs[-2:]
-    given = {job.id: job.parameters for job in (train, attack, infer)}
-    lines = [
-        ["train", *_options(given[train.id], "seed")],
-        ["fgm", *_options(given[attack.id], "model_version", "eps", "seed")],
-        ["infer", *_options(given[infer.id] | {"run_id": "RUN"}, "model_version", "run_id")],
-    ]
+    """Return the commands that give the strongest attack's numbers again, from an empty folder."""
+    train, attack = result.jobs[0].parameters, result.jobs[-2].parameters
     return [
         "dioptra init mine --example digits",
-        *(f"dioptra run mine -e {' '.join(words)}" for words in lines[:2]),
-        f"dioptra run mine -e {' '.join(lines[2])}   # RUN: the run that fgm has just printed",
+        "cd mine",
+        f"dioptra run -e train -P seed={train['seed']}",
+        f"dioptra run -e fgm -P eps={attack['eps']} -P seed={attack['seed']}",
+        "dioptra run -e infer -P run_id=RUN   # RUN: the run that fgm has just printed",
     ]
-
-
-def _options(parameters: dict[str, str], *names: str) -> list[str]:
-    return [f"-P {name}={parameters[name]}" for name in names]

@@ -89,21 +89,31 @@ class Testbed:
         on_output: Callable[[bytes], object] = lambda chunk: None,
         cancel: threading.Event | None = None,
     ) -> Job:
-        """Run an entry point here and now, and return the job as it ended.
+        """Plan an entry point and execute the plan: see `plan` and `execute`."""
+        plan = self.plan(project, entry_point, parameters)
+        return self.execute(plan, experiment=experiment, on_start=on_start, on_output=on_output, cancel=cancel)
+
+    def execute(
+        self,
+        plan: Plan,
+        *,
+        experiment: str | None = None,
+        on_start: Callable[[Job], object] = lambda job: None,
+        on_output: Callable[[bytes], object] = lambda chunk: None,
+        cancel: threading.Event | None = None,
+    ) -> Job:
+        """Run what was planned, here and now, and return the job as it ended.
 
         Args:
-            project: The folder with the MLproject file.
-            entry_point: The name of the entry point.
-            parameters: Values by name, as text.
+            plan: What to run.
             experiment: The name of the experiment; by default the project's.
             on_start: Called with the job when it starts.
             on_output: Called with each piece of what the script prints.
             cancel: An event that ends the job when it is set.
 
         Raises:
-            DioptraError: The project, the values or the store are not in order; nothing is stored then.
+            DioptraError: The name or the store is not in order; nothing is stored then.
         """
-        plan = self.plan(project, entry_point, parameters)
         job = self._job(plan, check_experiment_name(experiment or plan.project.name))
         self.home.make()
         run = self.tracking.start(

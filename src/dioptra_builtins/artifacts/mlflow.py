@@ -120,15 +120,15 @@ def upload_directory_as_tarball_artifact(
     source = Path(source_dir).resolve()
     if not source.is_dir():
         raise BaseTaskPluginError(f"there is no folder {source_dir} to pack")
+    entries = [source, *sorted(source.rglob("*"))]
+    for entry in entries:
+        if entry.is_symlink() or not (entry.is_file() or entry.is_dir()):
+            raise BaseTaskPluginError(f"{entry} is neither file nor folder and cannot be packed")
     path = output_file(tarball_filename, working_dir)
-
-    def plain(member: tarfile.TarInfo) -> tarfile.TarInfo | None:
-        if not (member.isfile() or member.isdir()):
-            raise BaseTaskPluginError(f"'{member.name}' is neither file nor folder and cannot be packed")
-        return None if source.parent / member.name == path.resolve() else member
-
-    with tarfile.open(path, tarball_write_mode, dereference=False) as archive:  # type: ignore[call-overload]
-        archive.add(source, arcname=source.name, filter=plain)
+    # Dereferencing keeps the second of two hard links as a file.
+    with tarfile.open(path, tarball_write_mode, dereference=True) as archive:  # type: ignore[call-overload]
+        for entry in entries:
+            archive.add(entry, arcname=entry.relative_to(source.parent), recursive=False)
     mlflow.log_artifact(str(path))
     return path
 

@@ -79,6 +79,7 @@ def create_adversarial_images(
     )
     with _quiet("art.attacks.evasion.fast_gradient"):
         changed: NDArray[Any] = attack.generate(x.reshape(len(x), -1), y=None if y is None else np.asarray(y))
+    # The toolbox clips before it projects, after which rounding can lead a hair out of the range.
     return np.asarray(np.clip(changed, 0, 1), dtype=x.dtype).reshape(x.shape)
 
 

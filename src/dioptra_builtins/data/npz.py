@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from os import PathLike
 from pathlib import Path
+from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 
 from dioptra import pyplugs
 from dioptra.errors import BaseTaskPluginError
@@ -19,9 +20,7 @@ __all__ = ["load_arrays", "save_arrays"]
 
 
 @pyplugs.register
-def save_arrays(
-    arrays: Mapping[str, ArrayLike], file_name: str, working_dir: str | PathLike[str] | None = None
-) -> Path:
+def save_arrays(arrays: Mapping[str, Any], file_name: str, working_dir: str | PathLike[str] | None = None) -> Path:
     """Save named arrays to one compressed `npz` file and return its path.
 
     Args:

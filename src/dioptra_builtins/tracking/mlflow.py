@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, SupportsFloat
 
 import mlflow
 from mlflow import MlflowClient
@@ -18,7 +17,7 @@ __all__ = ["log_metrics", "log_parameters", "log_sklearn_estimator", "log_tensor
 
 
 @pyplugs.register
-def log_metrics(metrics: Mapping[str, float]) -> None:
+def log_metrics(metrics: Mapping[str, SupportsFloat]) -> None:
     """Log numbers that were measured to the run of the job.
 
     Args:
@@ -54,10 +53,9 @@ def _same(logged: str, value: str) -> bool:
     if logged == value:
         return True
     try:
-        left, right = float(logged), float(value)
+        return float(logged) == float(value)
     except ValueError:
         return False
-    return left == right or (math.isnan(left) and math.isnan(right))
 
 
 @pyplugs.register

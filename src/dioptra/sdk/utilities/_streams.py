@@ -52,13 +52,6 @@ class LogStream(io.TextIOBase):
     def replaced(self) -> TextIO:
         """The stream that this one stands in for."""
 
-    @staticmethod
-    def behind(stream: TextIO) -> TextIO:
-        """Return the real stream behind any number of streams that stand in for it."""
-        while isinstance(stream, LogStream):
-            stream = stream.replaced
-        return stream
-
 
 class _Redirect(LogStream):
     """Replaces one of the streams of `sys` in a `with` block, and logs at level INFO what is written to it.

@@ -60,7 +60,7 @@ def attach_stdout_stream_handler(as_json: bool, logger: logging.Logger | None = 
             colors=sys.stdout.isatty(), exception_formatter=structlog.dev.plain_traceback
         )
     )
-    handler = _StdoutHandler(LogStream.behind(sys.stdout))
+    handler = _StdoutHandler(sys.stdout)
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(
             processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, renderer],

@@ -1,0 +1,27 @@
+"""The reference has a heading for every public name of flows, plugins and the sdk, and for no other name."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+
+from dioptra import flow, pyplugs
+from dioptra.sdk import exceptions
+from dioptra.sdk.utilities import contexts, logging
+
+REFERENCE = Path(__file__).parents[2] / "docs" / "reference"
+TEXT = {"Calling a task", "Running a flow", "The journal of a job", "With the package fixed", "Errors"}
+TEXT |= {"Contexts", "Logging", "Exceptions"}
+
+
+@pytest.mark.parametrize(
+    ("page", "modules"), [("flow", [flow]), ("pyplugs", [pyplugs]), ("sdk", [contexts, logging, exceptions])]
+)
+def test_every_public_name_has_its_heading(page: str, modules: list[ModuleType]) -> None:
+    headings = re.findall(r"^##+ (.+)$", (REFERENCE / f"{page}.md").read_text(encoding="utf-8"), re.MULTILINE)
+    names = {name for module in modules for name in module.__all__}
+    assert set(headings) - TEXT == names
+    assert len(headings) == len(set(headings))
