@@ -24,7 +24,7 @@ test: $(VENV)/.test ## run all tests that pip alone can bring what they need
 test-all: $(VENV)/.test $(VENV)/.browser ## run all tests, also those with a browser or an environment of their own
 	@env -u DIOPTRA_HOME $(BIN)/python -m pytest -n 2 --cov --cov-report=term
 
-lint: $(VENV)/.test $(VENV)/.lint ## check format, style, types and the import directions
+lint: $(VENV)/.test $(VENV)/.lint $(VENV)/.browser ## check format, style, types and the import directions
 	@$(BIN)/ruff format --check src tests bench examples docs
 	@$(BIN)/ruff check src tests bench examples docs
 	@$(BIN)/mypy

@@ -15,6 +15,9 @@ if TYPE_CHECKING:
 
 __all__ = ["job"]
 
+_HEADINGS = ("job", "status", "experiment", "entry", "started (UTC)", "seconds", "parameters")
+_ANY_WIDTH = 10_000  # where there is no terminal, nothing is cut off
+
 
 @click.group()
 def job() -> None:
@@ -65,18 +68,26 @@ def logs(job_id: str) -> None:
 
 
 def _show_table(jobs: list[Job]) -> None:
+    """Show a row for each job; in a narrow terminal only the parameters are cut off."""
     from rich.console import Console
     from rich.table import Table
 
+    rows = [_HEADINGS, *(_row(entry) for entry in jobs)]
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     table = Table(box=None, pad_edge=False)
-    for heading in ("job", "status", "experiment", "entry point", "started (UTC)", "seconds", "parameters"):
-        table.add_column(heading, overflow="fold", no_wrap=heading in ("job", "status", "started (UTC)"))
-    for entry in jobs:
-        started = f"{entry.started_at:%Y-%m-%d %H:%M:%S}" if entry.started_at else ""
-        seconds = "" if entry.seconds is None else f"{entry.seconds:.1f}"
-        values = " ".join(f"{name}={value}" for name, value in entry.parameters.items())
-        table.add_row(entry.id[:8], entry.status, entry.experiment, entry.entry_point, started, seconds, values)
-    Console(soft_wrap=not sys.stdout.isatty()).print(table)
+    for heading, width in zip(_HEADINGS, widths, strict=True):
+        least = width if heading != "parameters" else len(heading)
+        table.add_column(heading, no_wrap=True, overflow="ellipsis", min_width=least)
+    for row in rows[1:]:
+        table.add_row(*row)
+    Console(width=None if sys.stdout.isatty() else _ANY_WIDTH).print(table)
+
+
+def _row(job: Job) -> tuple[str, ...]:
+    started = f"{job.started_at:%Y-%m-%d %H:%M:%S}" if job.started_at else ""
+    seconds = "" if job.seconds is None else f"{job.seconds:.1f}"
+    values = " ".join(f"{name}={value}" for name, value in job.parameters.items())
+    return job.id[:8], job.status, job.experiment, job.entry_point, started, seconds, values
 
 
 def _text(name: str, value: object) -> str:
