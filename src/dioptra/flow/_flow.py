@@ -20,13 +20,14 @@ __all__ = ["Flow", "Node"]
 class Node:
     """What a flow knows of one of its tasks."""
 
-    __slots__ = ("after", "index", "inputs", "slug")
+    __slots__ = ("after", "constants", "index", "inputs", "slug")
 
     def __init__(self, index: int, slug: str) -> None:
         self.index = index  # the order in which the tasks came in
         self.slug = slug
         self.inputs: dict[str, Any] = {}  # arguments: a Task is an edge, all else a constant
         self.after: tuple[Task, ...] = ()  # waits for these, and takes nothing from them
+        self.constants = 0  # how many plain values stand beside those
 
     def upstream(self) -> Iterator[Task]:
         """Give the tasks that this one depends on, in the order of its arguments."""
@@ -80,12 +81,21 @@ class Flow:
         """Return the parameters that tasks of the flow use."""
         return set(self._parameters.values())
 
-    def get_tasks(self, name: str | None = None, slug: str | None = None, tags: Iterable[str] = ()) -> list[Task]:
-        """Return the tasks with this name, this slug and all of these tags, in the order they were made."""
+    def get_tasks(
+        self,
+        name: str | None = None,
+        slug: str | None = None,
+        tags: Iterable[str] | None = None,
+        task_type: type[Task] = Task,
+    ) -> list[Task]:
+        """Return the tasks with this name, this slug, all of these tags and this type, in the order they were made."""
         return [
             task
             for task, node in self._nodes.items()
-            if name in (None, task.name) and slug in (None, node.slug) and task.tags.issuperset(tags)
+            if name in (None, task.name)
+            and slug in (None, node.slug)
+            and task.tags.issuperset(tags or ())
+            and isinstance(task, task_type)
         ]
 
     def upstream_tasks(self, task: Task) -> set[Task]:
@@ -171,15 +181,18 @@ class Flow:
 
         Args:
             task: The task.
-            upstream_tasks: What must succeed first.
-            downstream_tasks: Tasks for which this one must succeed first.
+            upstream_tasks: What must end first.
+            downstream_tasks: Tasks for which this one must end first.
             keyword_tasks: Arguments of the task: tasks, collections with tasks inside, or plain values.
 
         Raises:
             FlowError: The task already has one of these arguments.
+            FlowParameterError: A parameter cannot depend on anything.
         """
         inputs = {key: self._source(value) for key, value in (keyword_tasks or {}).items()}
         after = [self._source(value) for value in _listed(upstream_tasks)]
+        if isinstance(task, Parameter) and (inputs or after):
+            raise FlowParameterError(f"parameter {task.name!r} cannot wait for a task, because it is given to the flow")
         node = self._nodes[self.add_task(task)]
         if twice := node.inputs.keys() & inputs.keys():
             raise FlowError(
@@ -187,7 +200,9 @@ class Flow:
                 hint="call the task, which makes a copy, instead of binding it again",
             )
         node.inputs.update(inputs)
-        node.after = tuple(dict.fromkeys([*node.after, *(source for source in after if isinstance(source, Task))]))
+        tasks = [source for source in after if isinstance(source, Task)]
+        node.after = tuple(dict.fromkeys([*node.after, *tasks]))
+        node.constants += len(after) - len(tasks)
         self._order = None
         for other in _listed(downstream_tasks):
             self.set_dependencies(other, upstream_tasks=[task])
@@ -239,7 +254,7 @@ class Flow:
 
     def _check_arguments(self) -> None:
         for task, node in self._nodes.items():
-            if lacking := [name for name in task.spec.required if name not in node.inputs]:
+            if lacking := [name for name in task._spec.required if name not in node.inputs]:
                 raise FlowError(
                     f"task {node.slug!r} of flow {self.name!r} lacks its argument {', '.join(lacking)}",
                     hint="it was called in another flow, or used without being called",

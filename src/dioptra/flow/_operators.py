@@ -20,12 +20,20 @@ def _or(x: Any, y: Any) -> Any:
     return x or y
 
 
+def _shown(key: Any) -> str:
+    """Show a key in the name of a task, which is the same in every run."""
+    if isinstance(key, Operators):
+        return key.name
+    return repr(key) if isinstance(key, (int, str)) else type(key).__name__
+
+
 class Operators:
     """What `task + 1`, `task[0]` and their like mean; `==` stays identity."""
 
     __slots__ = ()
 
     if TYPE_CHECKING:
+        name: str
 
         def _apply(self, name: str, fn: Callable[..., Any], *args: Any) -> Task: ...
 
@@ -90,7 +98,7 @@ class Operators:
         return self._apply("GreaterThanOrEqual", operator.ge, self, other)
 
     def __getitem__(self, key: object) -> Task:
-        return self._apply("GetItem", operator.getitem, self, key)
+        return self._apply(f"{self.name}[{_shown(key)}]", operator.getitem, self, key)
 
     def is_equal(self, other: object) -> Task:
         """Compare with `==` when the flow runs."""

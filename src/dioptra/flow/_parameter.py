@@ -28,20 +28,20 @@ class Parameter(Task):
     __slots__ = ("default", "required")
 
     def __init__(
-        self, name: str, default: Any = no_default, required: bool = True, tags: Iterable[str] | None = None
+        self, name: str, default: Any = no_default, required: bool | None = None, tags: Iterable[str] | None = None
     ) -> None:
         """Make a parameter.
 
         Args:
             name: Its name in `Flow.run(parameters={name: value})`.
-            default: The value when none is given; with a default, the parameter is not required.
-            required: Without a default and not required, the value is None.
+            default: The value when none is given; None without a default.
+            required: Whether a value must be given; only without a default, if this is not said.
             tags: Words to find it by.
         """
         if not isinstance(name, str) or not name:
             raise FlowParameterError(f"a Parameter needs a name, not {name!r}", hint='write Parameter("name")')
         super().__init__(name=name, slug=name, tags=tags)
-        self.required = required and default is no_default
+        self.required = default is no_default if required is None else required
         self.default = None if default is no_default else default
 
     def __call__(self, *, flow: Flow | None = None) -> Self:  # type: ignore[override]  # it takes no arguments

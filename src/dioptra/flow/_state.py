@@ -1,12 +1,15 @@
 """States: how a task, or a whole flow, ended.
 
     State
-    ├── Pending            not started
+    ├── Pending                 not started
+    │   └── Retrying            to be tried again
     ├── Running
     └── Finished
-        ├── Success        `result` is what the task returned
-        └── Failed         `result` is the exception
-            └── TriggerFailed   not run, because something upstream failed
+        ├── Success             `result` is what the task returned
+        │   └── Skipped
+        └── Failed              `result` is the exception
+            ├── TimedOut
+            └── TriggerFailed   not run, because of what happened upstream
 
 A task has one when it has settled, and a flow when all its tasks have.
 """
@@ -15,7 +18,18 @@ from __future__ import annotations
 
 from typing import Any
 
-__all__ = ["Failed", "Finished", "Pending", "Running", "State", "Success", "TriggerFailed"]
+__all__ = [
+    "Failed",
+    "Finished",
+    "Pending",
+    "Retrying",
+    "Running",
+    "Skipped",
+    "State",
+    "Success",
+    "TimedOut",
+    "TriggerFailed",
+]
 
 
 class State:
@@ -50,8 +64,16 @@ class State:
         return isinstance(self, Success)
 
     def is_failed(self) -> bool:
-        """Tell whether it failed, or was not run because of a failure."""
+        """Tell whether it failed, or was not run because of its upstream."""
         return isinstance(self, Failed)
+
+    def is_skipped(self) -> bool:
+        """Tell whether it was skipped."""
+        return isinstance(self, Skipped)
+
+    def is_retrying(self) -> bool:
+        """Tell whether it is to be tried again."""
+        return isinstance(self, Retrying)
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__}: {self.message!r}>"
@@ -59,6 +81,12 @@ class State:
 
 class Pending(State):
     """It has not started."""
+
+    __slots__ = ()
+
+
+class Retrying(Pending):
+    """It failed, and is to be tried again; the exception is its result."""
 
     __slots__ = ()
 
@@ -81,13 +109,25 @@ class Success(Finished):
     __slots__ = ()
 
 
+class Skipped(Success):
+    """It was not run, or ended early, because it was not needed; it counts as a success."""
+
+    __slots__ = ()
+
+
 class Failed(Finished):
     """It ended with an exception, which is its result."""
 
     __slots__ = ()
 
 
+class TimedOut(Failed):
+    """It took longer than its timeout."""
+
+    __slots__ = ()
+
+
 class TriggerFailed(Failed):
-    """It was not run, because something that it depends on failed."""
+    """It was not run, because of what became of the tasks that it depends on."""
 
     __slots__ = ()

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from typing import TYPE_CHECKING, Any, Self, overload
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any, Self, Unpack, overload
 
 from dioptra.errors import NoActiveFlowError, TaskDefinitionError, TaskNotIterableError
 from dioptra.flow._active import active_flow
 from dioptra.flow._operators import Operators
+from dioptra.flow._options import Option, Options, Policy, check_known, policy_of
 from dioptra.flow._signature import Spec, spec_of
+from dioptra.flow.triggers import Trigger
 
 if TYPE_CHECKING:
     from dioptra.flow._flow import Flow
@@ -22,11 +25,23 @@ _NO_TAGS: frozenset[str] = frozenset()
 class Task(Operators):
     """A unit of work; subclass it and write `run`, or decorate a function with `task`."""
 
-    __slots__ = ("__weakref__", "name", "nout", "slug", "spec", "tags")
+    __slots__ = ("__weakref__", "_policy", "_spec", "name", "nout", "slug", "tags")
 
     if TYPE_CHECKING:
         run: Callable[..., Any]
+        trigger: Trigger
+        skip_on_upstream_skip: bool
+        max_retries: int
+        retry_delay: timedelta
+        retry_on: tuple[type[Exception], ...]
+        timeout: float | None
     else:
+        trigger = Option()
+        skip_on_upstream_skip = Option()
+        max_retries = Option()
+        retry_delay = Option()
+        retry_on = Option()
+        timeout = Option()
 
         def run(self) -> None:
             """Do the work; the flow calls this with the results of what the task depends on."""
@@ -37,6 +52,7 @@ class Task(Operators):
         slug: str | None = None,
         tags: Iterable[str] | None = None,
         nout: int | None = None,
+        **options: Unpack[Options],
     ) -> None:
         """Make a task.
 
@@ -45,18 +61,31 @@ class Task(Operators):
             slug: Its name in a flow, made unique there; `name-1`, `name-2` ... by default.
             tags: Words to find it by.
             nout: How many results `a, b = task(...)` unpacks; by default what the annotation of `run` tells.
+            **options: `trigger`: one of `dioptra.flow.triggers`, which decides by the states of its upstream whether
+                the task runs; `skip_on_upstream_skip` (true): skip it when one of them was skipped; `max_retries`:
+                how often a failure is tried again, after `retry_delay` (seconds or a timedelta), if it is one of the
+                exceptions in `retry_on`; `timeout`: after how many seconds (or what timedelta) it has failed. Further
+                options of Prefect 1 that mean nothing in a local run are let pass: `cache_key`, `cache_validator`,
+                `checkpoint`, `log_stdout`, `result`, `task_run_name`.
 
         Raises:
-            TaskDefinitionError: `run` takes `*args` or an argument with a reserved name.
+            TypeError: There is no such option.
+            TaskDefinitionError: `run` takes `*args` or an argument with a reserved name, or an option does not fit.
         """
-        self.spec: Spec = self._inspect()
+        self._spec: Spec = self._inspect()
         self.name = name or type(self).__name__
+        self._policy: Policy = policy_of(self.name, options)
         self.slug = slug
-        self.tags = frozenset(tags) if tags else _NO_TAGS
-        self.nout = self.spec.nout if nout is None else nout
+        self.tags = self._tag_set(tags)
+        self.nout = self._spec.nout if nout is None else nout
 
     def _inspect(self) -> Spec:
         return spec_of(type(self).run, method=True)
+
+    def _tag_set(self, tags: Iterable[str] | None) -> frozenset[str]:
+        if isinstance(tags, str):
+            raise TaskDefinitionError(f"task {self.name!r} has tags={tags!r}", hint=f"write tags=[{tags!r}]")
+        return frozenset(tags) if tags else _NO_TAGS
 
     def __call__(
         self,
@@ -73,7 +102,7 @@ class Task(Operators):
             *args: Arguments of `run`: tasks, whose results are passed on, or plain values.
             mapped: Not supported; must be false.
             task_args: Attributes to set on the copy, such as `{"name": "train"}`.
-            upstream_tasks: Tasks that must succeed first, whose results are not passed on.
+            upstream_tasks: Tasks that must end first, whose results are not passed on.
             flow: The flow to add to, instead of the one being built.
             **kwargs: More arguments of `run`.
 
@@ -93,9 +122,9 @@ class Task(Operators):
     ) -> Self:
         """Add this very task to a flow, with these arguments; calling the task binds a copy instead."""
         try:
-            arguments = self.spec.bind(args, kwargs)
+            arguments = self._spec.bind(args, kwargs)
         except TypeError as error:
-            raise TypeError(f"task {self.name!r}: {error}; it takes {self.spec.signature}") from None
+            raise TypeError(f"task {self.name!r}: {error}; it takes {self._spec.signature}") from None
         self._flow(flow).set_dependencies(self, upstream_tasks=upstream_tasks, keyword_tasks=arguments)
         return self
 
@@ -107,10 +136,20 @@ class Task(Operators):
         """
         new = copy.copy(self)
         for name, value in task_args.items():
-            if not hasattr(new, name):
-                raise AttributeError(f"task {self.name!r} has no attribute {name!r} that task_args could set")
-            setattr(new, name, self.tags | frozenset(value) if name == "tags" else value)
+            if name == "tags":
+                new.tags = self.tags | self._tag_set(value)
+            elif hasattr(new, name):
+                setattr(new, name, value)
+            else:
+                self._check_argument(name, value)
         return new
+
+    def _check_argument(self, name: str, value: Any) -> None:
+        try:
+            check_known(self.name, name, value)
+        except TypeError:
+            message = f"task {self.name!r} has no attribute {name!r} that task_args could set"
+            raise AttributeError(message) from None
 
     def set_upstream(self, task: Any, flow: Flow | None = None, key: str | None = None) -> None:
         """Make this task wait for another, and take its result as argument `key` when one is named."""
@@ -168,12 +207,13 @@ class FunctionTask(Task):
         slug: str | None = None,
         tags: Iterable[str] | None = None,
         nout: int | None = None,
+        **options: Unpack[Options],
     ) -> None:
         """Make a task of a function; the other arguments are those of `Task`, the name is the function's."""
         if not callable(fn):
             raise TaskDefinitionError(f"{fn!r} cannot be a task, because it is not a function")
         self.run = fn
-        super().__init__(name or getattr(fn, "__name__", type(fn).__name__), slug, tags, nout)
+        super().__init__(name or getattr(fn, "__name__", type(fn).__name__), slug, tags, nout, **options)
 
     def _inspect(self) -> Spec:
         return spec_of(self.run)
@@ -194,12 +234,18 @@ def task(
     slug: str | None = None,
     tags: Iterable[str] | None = None,
     nout: int | None = None,
+    **options: Unpack[Options],
 ) -> FunctionTask: ...
 
 
 @overload
 def task(
-    *, name: str | None = None, slug: str | None = None, tags: Iterable[str] | None = None, nout: int | None = None
+    *,
+    name: str | None = None,
+    slug: str | None = None,
+    tags: Iterable[str] | None = None,
+    nout: int | None = None,
+    **options: Unpack[Options],
 ) -> Callable[[Callable[..., Any]], FunctionTask]: ...
 
 
@@ -208,10 +254,11 @@ def task(fn: Callable[..., Any] | None = None, /, **options: Any) -> Any:
 
     Args:
         fn: The function; its arguments become the task's.
-        **options: `name`, `slug`, `tags`, `nout`.
+        **options: What `Task` takes.
 
     Raises:
-        TaskDefinitionError: The function takes `*args` or an argument with a reserved name.
+        TypeError: There is no such option.
+        TaskDefinitionError: The function takes `*args` or an argument with a reserved name, or an option does not fit.
     """
     if fn is None:
         return lambda function: FunctionTask(function, **options)
