@@ -18,10 +18,10 @@ help: ## show this list
 demo: $(VENV)/.core ## attack a model and see its robustness curve (about a minute after the installation)
 	@$(BIN)/dioptra demo
 
-test: $(VENV)/.test ## run all tests that pip alone can bring what they need
+test: $(VENV)/.test ## run the tests that need nothing but what pip brings
 	@env -u DIOPTRA_HOME $(BIN)/python -m pytest -n 2 -m "not browser and not own_environment" --cov --cov-report=term
 
-test-all: $(VENV)/.test $(VENV)/.browser ## run all tests, also those with a browser or an environment of their own
+test-all: $(VENV)/.test $(VENV)/.browser ## run all tests: also those that need a browser or an environment of their own
 	@env -u DIOPTRA_HOME $(BIN)/python -m pytest -n 2 --cov --cov-report=term
 
 lint: $(VENV)/.test $(VENV)/.lint $(VENV)/.browser ## check format, style, types and the import directions
@@ -40,21 +40,21 @@ bench: $(VENV)/.core ## measure speed beside the peers, as ratios
 clean: ## remove the environment and what tests leave behind
 	rm -rf $(VENV) dist .pytest_cache .mypy_cache .ruff_cache .hypothesis .coverage .coverage.*
 
-$(VENV)/bin/python:
+$(VENV)/.made:
 	@test -n "$(PYTHON)" || { echo "Python 3.11 or newer is needed and was not found; name one: make demo PYTHON=/path/to/python3.12" >&2; exit 2; }
 	@$(PYTHON) -c '$(OLD_ENOUGH)' || { echo "Python 3.11 or newer is needed; $(PYTHON) is $$($(PYTHON) --version 2>&1)" >&2; exit 2; }
 	@$(PYTHON) -c 'import venv, ensurepip' 2>/dev/null || { echo "$(PYTHON) has no venv module; on Debian and Ubuntu: apt-get install python3-venv" >&2; exit 2; }
 	@echo "making the environment $(VENV) with $(PYTHON) (about a minute, once)"
-	@$(PYTHON) -m venv $(VENV)
+	@rm -rf $(VENV) && $(PYTHON) -m venv $(VENV) && $(BIN)/python -m pip --version >/dev/null && touch $@
 
-$(VENV)/.core: $(VENV)/bin/python pyproject.toml constraints.txt
+$(VENV)/.core: $(VENV)/.made pyproject.toml constraints.txt
 	@$(INSTALL) .
 	@touch $@
 
-$(VENV)/.test: $(VENV)/bin/python pyproject.toml constraints.txt
+$(VENV)/.test: $(VENV)/.made pyproject.toml constraints.txt
 	@$(INSTALL) '.[test]'
 	@touch $@ $(VENV)/.core
 
-$(VENV)/.lint $(VENV)/.browser: $(VENV)/bin/python pyproject.toml constraints.txt
+$(VENV)/.lint $(VENV)/.browser: $(VENV)/.made pyproject.toml constraints.txt
 	@$(INSTALL) '.[$(patsubst .%,%,$(notdir $@))]'
 	@touch $@ $(VENV)/.core

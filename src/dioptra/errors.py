@@ -8,6 +8,7 @@
     │   └── ProjectNotFoundError          7   (there is no project to look into)
     ├── RefusedError                      4   refused in this state
     ├── StoreUnreachableError             6   the tracking store or a server cannot be reached
+    │   └── RunNotEndedError              carries the job that has ended
     ├── InvalidProjectError               7   the MLproject file
     │   └── InvalidParameterError         7   a value given to an entry point
     ├── FlowError                         1
@@ -24,7 +25,11 @@
     ├── BaseTaskPluginError               1   raised by task plugins
     ├── BaseOptionalDependencyError       1   a package that is not installed is needed
     │   ├── ARTDependencyError
+    │   ├── CryptographyDependencyError
+    │   ├── PrefectDependencyError
     │   └── TensorflowDependencyError
+    ├── BaseGenericsRegistryError         1   a generic function is extended or called wrongly
+    │   └── EstimatorPredictGenericPredTypeError
     └── ArchiveError                      7   an archive that cannot be unpacked safely
 
 A message is one sentence: what is wrong, where, the value, what would be right.
@@ -38,11 +43,14 @@ from typing import Any
 __all__ = [
     "ARTDependencyError",
     "ArchiveError",
+    "BaseGenericsRegistryError",
     "BaseOptionalDependencyError",
     "BasePyPlugsException",
     "BaseTaskPluginError",
+    "CryptographyDependencyError",
     "DioptraError",
     "EntryPointNotFoundError",
+    "EstimatorPredictGenericPredTypeError",
     "FlowError",
     "FlowFailed",
     "FlowParameterError",
@@ -52,8 +60,10 @@ __all__ = [
     "NoActiveFlowError",
     "NotFoundError",
     "PluginDefinitionError",
+    "PrefectDependencyError",
     "ProjectNotFoundError",
     "RefusedError",
+    "RunNotEndedError",
     "StoreUnreachableError",
     "TaskDefinitionError",
     "TaskNotIterableError",
@@ -103,7 +113,8 @@ class DioptraError(Exception):
 
     def __str__(self) -> str:
         place = f"{self.where}: " if self.where else ""
-        return place + self.message + (f"; {self.hint}" if self.hint else "")
+        join = " " if self.hint.startswith("(") else "; "
+        return place + self.message + (join + self.hint if self.hint else "")
 
     def to_dict(self) -> dict[str, Any]:
         """Return the error in the one shape that commands and servers print."""
@@ -150,6 +161,16 @@ class StoreUnreachableError(DioptraError):
     """The tracking store cannot be reached."""
 
     code, http_status, exit_code = "store-unreachable", 503, 6
+
+
+class RunNotEndedError(StoreUnreachableError):
+    """A job has ended, but the tracking store could not be told."""
+
+    code = "run-not-ended"
+
+    def __init__(self, message: str | None = None, *, job: Any = None) -> None:
+        super().__init__(message, hint="its record and its log are in the home")
+        self.job = job
 
 
 class InvalidProjectError(DioptraError):
@@ -258,7 +279,31 @@ class ARTDependencyError(BaseOptionalDependencyError):
     code = "missing-art"
 
 
+class CryptographyDependencyError(BaseOptionalDependencyError):
+    """The package cryptography is needed."""
+
+    code = "missing-cryptography"
+
+
+class PrefectDependencyError(BaseOptionalDependencyError):
+    """Prefect is needed."""
+
+    code = "missing-prefect"
+
+
 class TensorflowDependencyError(BaseOptionalDependencyError):
     """TensorFlow is needed."""
 
     code = "missing-tensorflow"
+
+
+class BaseGenericsRegistryError(DioptraError):
+    """A generic function was extended or called with something that it cannot work with."""
+
+    code, http_status = "generics", 422
+
+
+class EstimatorPredictGenericPredTypeError(BaseGenericsRegistryError):
+    """There is no such type of prediction."""
+
+    code = "prediction-type"

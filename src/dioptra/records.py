@@ -71,8 +71,9 @@ class Job:
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> Self:
         """Build the record again from what `to_dict` returned."""
-        times = {name: _time(values[name]) for name in ("created_at", "started_at", "ended_at")}
-        return cls(**{**values, **times, "argv": tuple(values["argv"]), "status": JobStatus(values["status"])})
+        known = {field.name: values[field.name] for field in dataclasses.fields(cls) if field.name in values}
+        times = {name: _time(values.get(name)) for name in ("created_at", "started_at", "ended_at")}
+        return cls(**{**known, **times, "argv": tuple(values["argv"]), "status": JobStatus(values["status"])})
 
 
 def _time(text: str | None) -> datetime | None:

@@ -16,7 +16,7 @@ name: good
 entry_points:
   train: {command: 'python train.py --eps {eps} --data {data}', parameters: {eps: float, data: path}}
   infer: {command: "true"}
-  shell: {command: a && b}
+  shell: {command: 'a && b "{eps}"', parameters: {eps: float}}
   typo: {command: pyhton x.py}
   closed: {command: ./closed.sh}
 """
@@ -34,7 +34,7 @@ def good(project: Callable[..., Path]) -> Path:
     [
         (["run", "nowhere"], 7, "there is no folder"),
         (["run", "empty"], 7, "no MLproject file in"),
-        (["run", "project"], 3, "no entry point 'main'; (have: closed, infer, shell, train, typo)"),
+        (["run", "project"], 3, "no entry point 'main' (have: closed, infer, shell, train, typo)"),
         (["run", "project", "-e", "trian"], 3, "no entry point 'trian'; did you mean 'train'? (have: "),
         (["run", "project", "-e", "train"], 7, "missing parameters 'eps' (float), 'data' (path); give -P eps=..."),
         (
@@ -46,14 +46,14 @@ def good(project: Callable[..., Path]) -> Path:
         (["run", "project", "-e", "infer", "-P", "eps"], 2, "-P 'eps' is not a parameter; write -P name=value"),
         (["run", "project", "-e", "infer", "-P", "a=1", "-P", "a=2"], 2, "-P a is given twice ('1' and '2')"),
         (["run", "project", "-e", "infer", "--experiment", "../x"], 7, "'../x' cannot be an experiment's name"),
-        (["run", "project", "-e", "shell"], 7, "uses shell syntax '&&'"),
+        (["run", "project", "-e", "shell", "-P", "eps=1"], 7, "the command uses {eps} inside quotes; take the quotes"),
         (["run", "project", "-e", "typo"], 7, "the program 'pyhton' was not found on the PATH"),
         (["run", "project", "-e", "closed"], 7, "the program './closed.sh' cannot be executed"),
         (["job", "show", "nope"], 3, "no job 'nope'"),
         (["job", "show", ""], 3, "no job ''"),
         (["job", "logs", "../x"], 3, "no job '../x'"),
         (["init", "project/MLproject"], 2, "is not a folder"),
-        (["init", "new", "--example", "nope"], 3, "there is no example 'nope'; have: digits"),
+        (["init", "new", "--example", "nope"], 3, "there is no example 'nope' (have: digits)"),
     ],
 )
 def test_one_sentence_and_an_exit_code(

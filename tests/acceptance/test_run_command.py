@@ -65,7 +65,6 @@ def test_the_home_is_closed_to_others(dioptra: Command, project: MakeProject, sh
 SCRIPT = """\
 import os, mlflow
 with mlflow.start_run() as run:
-    assert run.info.run_id == os.environ["DIOPTRA_EXPECTED"] if "DIOPTRA_EXPECTED" in os.environ else True
     mlflow.log_metric("accuracy", 0.5)
     mlflow.log_param("inner", "1")
     (open(os.path.join(os.environ["DIOPTRA_OUTPUT_DIR"], "a.txt"), "w")).write("x")

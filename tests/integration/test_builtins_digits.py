@@ -16,7 +16,7 @@ import pandas as pd
 import pytest
 from mlflow import MlflowClient
 
-from dioptra.results import read_arrays
+from dioptra.storage import read_arrays
 
 EXAMPLE = Path(__file__).parents[2] / "examples" / "digits"
 

@@ -142,6 +142,8 @@ class TestTaskArgs:
     def test_mapping_is_refused_in_words(self) -> None:
         with Flow("mapped"), pytest.raises(TaskDefinitionError, match="cannot be mapped"):
             total([1, 2], mapped=True)
+        with Flow("mapped"), pytest.raises(TaskDefinitionError, match="'total' cannot be mapped; call it once"):
+            total.map([1, 2])
 
     def test_slugs_are_unique(self) -> None:
         with Flow("slugs") as flow:
@@ -371,10 +373,21 @@ class TestOperators:
         assert one == one
         assert one != other
 
+    def test_a_comparison_is_not_turned_around(self) -> None:
+        with Flow("turned") as flow:
+            one = echo(value=1)
+            more = one + 1
+            _ = (one < more), (more < one), (one <= more)
+        assert [name for name in flow.slugs.values() if "Than" in name] == [
+            "LessThan-1",
+            "LessThan-2",
+            "LessThanOrEqual-1",
+        ]
+
     def test_names_in_the_flow(self) -> None:
         with Flow("names") as flow:
             _ = (echo(value=1) + 1)[0] >= 2
-        assert list(flow.slugs.values()) == ["echo-1", "Add-1", "GetItem-1", "GreaterThanOrEqual-1"]
+        assert list(flow.slugs.values()) == ["echo-1", "Add-1", "Add[0]-1", "GreaterThanOrEqual-1"]
 
 
 class TestFlow:
@@ -497,7 +510,7 @@ class TestParameters:
             (Parameter("p"), True, None),
             (Parameter("p", default=3), False, 3),
             (Parameter("p", default=None), False, None),
-            (Parameter("p", default=3, required=True), False, 3),
+            (Parameter("p", default=3, required=True), True, 3),
             (Parameter("p", required=False), False, None),
         ],
     )

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from dioptra.flow import Flow, Parameter, task
+from dioptra.flow import Flow, Parameter, signals, task
 
 
 @task
@@ -88,6 +88,48 @@ def test_one_line_for_everything_that_settled(attempt: Path) -> None:
     assert all(before <= datetime.fromisoformat(line["at"]) <= datetime.now(UTC) for line in found)
     assert all(datetime.fromisoformat(line["at"]).utcoffset() == timedelta(0) for line in found)
     assert all(line["seconds"] >= 0 for line in found[1:])
+
+
+def test_attempts_and_what_was_skipped(attempt: Path) -> None:
+    left = [ValueError("once more")]
+
+    @task(max_retries=2)
+    def flaky() -> int:
+        if left:
+            raise left.pop()
+        raise signals.SKIP("no images")
+
+    with Flow("states") as flow:
+        plus_one(flaky())
+    flow.run()
+    assert list(map(without_times, lines(attempt)))[1:-1] == [
+        {
+            "event": "task-retrying",
+            "flow": "states",
+            "task": "flaky",
+            "slug": "flaky-1",
+            "attempt": 1,
+            "state": "Retrying",
+            "message": "ValueError: once more",
+        },
+        {
+            "event": "task",
+            "flow": "states",
+            "task": "flaky",
+            "slug": "flaky-1",
+            "state": "Skipped",
+            "attempts": 2,
+            "message": "no images",
+        },
+        {
+            "event": "task",
+            "flow": "states",
+            "task": "plus_one",
+            "slug": "plus_one-1",
+            "state": "Skipped",
+            "message": "skipped, because task 'flaky-1' was skipped",
+        },
+    ]
 
 
 def test_a_second_flow_is_appended(attempt: Path) -> None:

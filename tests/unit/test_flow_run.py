@@ -20,11 +20,14 @@ from dioptra.flow import (
     FlowStarted,
     Parameter,
     Pending,
+    Retrying,
     Running,
+    Skipped,
     State,
     Success,
     Task,
     TaskSettled,
+    TimedOut,
     TriggerFailed,
     context,
     listen,
@@ -60,14 +63,17 @@ class TestStates:
         ("kind", "true"),
         [
             (Pending, {"is_pending"}),
+            (Retrying, {"is_pending", "is_retrying"}),
             (Running, {"is_running"}),
             (Success, {"is_finished", "is_successful"}),
+            (Skipped, {"is_finished", "is_successful", "is_skipped"}),
             (Failed, {"is_finished", "is_failed"}),
+            (TimedOut, {"is_finished", "is_failed"}),
             (TriggerFailed, {"is_finished", "is_failed"}),
         ],
     )
     def test_questions(self, kind: type[State], true: set[str]) -> None:
-        questions = ["is_pending", "is_running", "is_finished", "is_successful", "is_failed"]
+        questions = [name for name in dir(State) if name.startswith("is_")]
         assert {question for question in questions if getattr(kind(), question)()} == true
 
     def test_they_say_what_they_are(self) -> None:

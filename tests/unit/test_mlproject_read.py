@@ -97,13 +97,17 @@ def test_an_empty_text_is_a_default(tmp_path: Path) -> None:
             r"'default 1' means nothing in entry_points.main.parameters.a; did you mean 'default'\?",
         ),
         ("entry_points: {main: {command: ls, parameters: {a: flaot}}}", r"'flaot' .* string; did you mean 'float'\?"),
-        ("entry_points: {main: {command: ls, parameters: {a: xyz}}}", "known are string, float, path, uri"),
+        (
+            "entry_points: {main: {command: ls, parameters: {a: xyz}}}",
+            "known are string, str, float, int, integer, bool, boolean, path, uri",
+        ),
     ],
 )
 def test_what_means_nothing_is_said(tmp_path: Path, text: str, warning: str) -> None:
     (said,) = read_project(write(tmp_path, text)).warnings
 
-    assert re.search(warning, said)
+    assert re.search(warning, said.sentence)
+    assert said.entry_point == ("main" if "main" in text else "")
 
 
 @pytest.mark.parametrize(

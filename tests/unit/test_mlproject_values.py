@@ -12,7 +12,7 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from dioptra.errors import InvalidParameterError, InvalidProjectError
-from dioptra.mlproject import EntryPoint, Parameter, bind, build_argv
+from dioptra.mlproject import EntryPoint, Parameter, bind, build_argv, remote_inputs
 
 FILE = Path("/project/MLproject")
 
@@ -63,8 +63,41 @@ def test_a_path_is_made_absolute_and_must_exist(tmp_path: Path) -> None:
         bind(entry(a="path"), {"a": "gone.txt"}, cwd=tmp_path)
     with pytest.raises(InvalidParameterError, match="there is no file or folder"):
         bind(entry(a="path"), {"a": ""}, cwd=tmp_path)
-    with pytest.raises(InvalidParameterError, match="'s3://bucket/x' is not a local path"):
-        bind(entry(a="path"), {"a": "s3://bucket/x"}, cwd=tmp_path)
+    uri = (tmp_path / "here.txt").as_uri()
+    assert bind(entry(a="path"), {"a": uri}, cwd=tmp_path) == {"a": str(tmp_path / "here.txt")}
+
+
+def test_a_path_that_lies_elsewhere_is_fetched_later(tmp_path: Path) -> None:
+    point = entry(a="path", b="path", c="uri")
+    (tmp_path / "x").touch()
+
+    values = bind(point, {"a": "s3://bucket/x", "b": "x", "c": "s3://bucket/y"}, cwd=tmp_path)
+
+    assert values["a"] == "s3://bucket/x"
+    assert remote_inputs(point, values) == {"a": "s3://bucket/x"}
+
+
+@pytest.mark.parametrize("kind", ["path", "uri"])
+def test_a_password_in_an_address_is_refused(kind: str) -> None:
+    with pytest.raises(InvalidParameterError, match="'a': holds a password, which records would keep; give") as caught:
+        bind(entry(a=kind), {"a": "https://user:s3cret@host/x"})
+
+    assert "s3cret" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("kind", "good", "bad", "message"),
+    [
+        ("integer", ["0", "-1", "+12", "007"], ["", "1.0", "1e3", "a", "1_0", " 1", "\u0661"], "is not a whole number"),
+        ("boolean", ["true", "False", "YES", "0", "off"], ["", "2", "maybe", "truee"], "is neither true nor false"),
+    ],
+)
+def test_whole_numbers_and_booleans(kind: str, good: list[str], bad: list[str], message: str) -> None:
+    for text in good:
+        assert bind(entry(a=kind), {"a": text}) == {"a": text}
+    for text in bad:
+        with pytest.raises(InvalidParameterError, match=message):
+            bind(entry(a=kind), {"a": text})
 
 
 def test_a_default_path_starts_at_the_project_and_a_given_one_at_the_current_folder(tmp_path: Path) -> None:
@@ -114,7 +147,7 @@ def test_a_bad_name_of_an_undeclared_parameter_is_refused(name: str) -> None:
         ('run "{{\\"k\\": 1}}" {{{a}}}', ["run", '{"k": 1}', "{V}"]),
         ("run 'a;b|c' \"x > y\" 'it costs $HOME'", ["run", "a;b|c", "x > y", "it costs $HOME"]),
         ("run \\\n --a {a}", ["run", "--a", "V"]),
-        ("run 5$ *", ["run", "5$", "*"]),
+        ("run 5$ a~ \"*\"", ["run", "5$", "a~", "*"]),
     ],
 )
 def test_tokens_first_then_values(command: str, argv: list[str]) -> None:
@@ -131,7 +164,7 @@ def test_a_value_is_never_syntax(value: str) -> None:
 @pytest.mark.parametrize(
     ("command", "message"),
     [
-        ("run {b}", r"uses \{b\}, which is not a parameter; \(have: alpha\)"),
+        ("run {b}", r"uses \{b\}, which is not a parameter \(have: alpha\)"),
         ("run {alhpa}", r"uses \{alhpa\}, which is not a parameter; did you mean 'alpha'\? \(have: alpha\)"),
         ("run {alpha.__class__}", r"uses \{alpha.__class__\}, which is not"),
         ("run {alpha!r}", r"uses \{alpha!r\}, which is not"),
@@ -140,14 +173,6 @@ def test_a_value_is_never_syntax(value: str) -> None:
         ("run {", r"uses \{, which is not a parameter; write \{name\}"),
         ("run }", r"uses \}, which is not"),
         ("run 'x", "cannot be split into words"),
-        ("a && b", "uses shell syntax '&&'"),
-        ("a | b", r"uses shell syntax '\|'"),
-        ("a > b", "uses shell syntax '>'"),
-        ("a; b", "uses shell syntax ';'"),
-        ("a\nb", "uses shell syntax"),
-        ("a $HOME", r"uses shell syntax '\$H', and commands run without a shell; put it in a script"),
-        ('a "$HOME"', r"uses shell syntax '\$H'"),
-        ("a `id`", "uses shell syntax '`'"),
     ],
 )
 def test_a_bad_command_is_one_sentence(command: str, message: str) -> None:

@@ -17,11 +17,11 @@ from dioptra.results import (
     RobustnessCurve,
     gallery_rows,
     monotone,
-    read_arrays,
     rises,
     table_rows,
     wilson_interval,
 )
+from dioptra.storage import read_arrays
 
 
 def point(epsilon: float, robust: float, **fields: float) -> CurvePoint:
@@ -105,8 +105,8 @@ def test_table_rows_are_text_under_the_header() -> None:
     rows = table_rows(RobustnessCurve(points=(point(0.05, 0.8125, mean_l2=0.3412, mean_linf=0.05), point(0.0, 0.95))))
 
     assert rows == [
-        ("0", "95.0% (93.0–96.5)", "95.0% (93.0–96.5)", "–", "–"),  # noqa: RUF001
-        ("0.05", "95.0% (93.0–96.5)", "81.2% (77.9–84.2)", "0.341", "0.050"),  # noqa: RUF001
+        ("0", "95.0% (93.0-96.5)", "95.0% (93.0-96.5)", "-", "-"),
+        ("0.05", "95.0% (93.0-96.5)", "81.2% (77.9-84.2)", "0.341", "0.050"),
     ]
     assert {len(row) for row in rows} == {len(TABLE_HEADER)}
 

@@ -132,7 +132,7 @@ def test_the_report_says_what_was_found(tmp_path: Path) -> None:
     assert (
         "At epsilon 0.1 more than half of its accuracy is gone; from 0.2 on it does worse than guessing" in page.words
     )
-    assert "(36.2–44.0)" in page.words  # noqa: RUF001
+    assert "(36.2-44.0)" in page.words
 
 
 def test_the_report_does_not_claim_a_fall_that_is_not_there(tmp_path: Path) -> None:

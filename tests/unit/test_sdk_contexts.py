@@ -1,13 +1,16 @@
-"""`plugin_dirs`: where task plugins are imported from."""
+"""Contexts: where task plugins are imported from, and where `print` writes."""
 
 from __future__ import annotations
 
+import builtins
+import io
 import sys
 from pathlib import Path
 
 import pytest
 
 from dioptra.sdk import plugin_dirs
+from dioptra.sdk.utilities.contexts import redirect_print, sys_path_dirs
 
 
 @pytest.fixture(autouse=True)
@@ -70,3 +73,53 @@ def test_plugins_are_imported_and_stay(tmp_path: Path) -> None:
         assert pyplugs.call("", "plugin_of_this_test") == 1
     assert pyplugs.call("", "plugin_of_this_test") == 1
     del sys.modules["plugin_of_this_test"]
+
+
+class TestSysPathDirs:
+    def test_it_does_without_the_setting(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setenv("DIOPTRA_PLUGIN_DIR", made(tmp_path / "a"))
+        before = sys.path
+        with sys_path_dirs(["missing", made(tmp_path / "b")]):
+            assert sys.path == ["/script", str(tmp_path / "b"), "/lib"]
+        assert sys.path is before
+        assert sys.path == ["/script", "/lib", "/lib"]
+
+    def test_the_current_folder_is_the_default(self, tmp_path: Path) -> None:
+        with sys_path_dirs():
+            assert sys.path[1] == str(tmp_path)
+        with pytest.raises(ZeroDivisionError), sys_path_dirs():
+            raise ZeroDivisionError
+        assert sys.path == ["/script", "/lib", "/lib"]
+
+
+class TestRedirectPrint:
+    def test_into_a_stream(self, capsys: pytest.CaptureFixture[str]) -> None:
+        target = io.StringIO()
+        with redirect_print(target):
+            print("a", 1, None, sep="-", end="!")
+            print("b", "c", sep=None, end=None)
+            print("to stderr", file=sys.stderr, flush=True)
+            print()
+            sys.stdout.write("written\n")
+        print("after")
+        assert target.getvalue() == "a-1-None!b c\nto stderr\n\n"
+        assert capsys.readouterr() == ("written\nafter\n", "")
+
+    def test_into_nothing(self, capsys: pytest.CaptureFixture[str]) -> None:
+        before = builtins.print
+        with redirect_print():
+            print("dropped")
+        assert builtins.print is before
+        assert capsys.readouterr().out == ""
+
+    def test_print_is_restored_after_an_error_and_redirections_may_nest(self) -> None:
+        before = builtins.print
+        outer, inner = io.StringIO(), io.StringIO()
+        with pytest.raises(ZeroDivisionError), redirect_print(outer), redirect_print(inner):
+            raise ZeroDivisionError
+        assert builtins.print is before
+        with redirect_print(outer):
+            with redirect_print(inner):
+                print("in")
+            print("out")
+        assert (outer.getvalue(), inner.getvalue()) == ("out\n", "in\n")

@@ -16,6 +16,7 @@ from dioptra.sdk.utilities import contexts
 from dioptra.sdk.utilities import logging as sdk_logging
 
 HEAVY = ["mlflow", "sqlalchemy", "fastapi", "numpy", "pandas", "structlog", "click", "difflib", "importlib.metadata"]
+HEAVY += ["prefect", "boto3"]
 
 
 def loaded_by(code: str) -> set[str]:
@@ -32,6 +33,9 @@ def loaded_by(code: str) -> set[str]:
         "import dioptra.pyplugs",
         "from dioptra import Flow, FlowFailed, Parameter, State, pyplugs, task",
         "from dioptra.sdk import plugin_dirs; import dioptra.sdk.utilities.logging, dioptra.sdk.exceptions",
+        "import dioptra.sdk.generics",
+        "from dioptra.sdk.utilities import contexts, decorators, paths, s3",
+        "import dioptra.prefect",
     ],
 )
 def test_nothing_heavy_is_loaded(code: str) -> None:
@@ -53,7 +57,7 @@ def test_public_names_of_the_package() -> None:
 
 def test_public_names_of_the_sdk() -> None:
     assert sdk.plugin_dirs is contexts.plugin_dirs
-    assert contexts.__all__ == ["plugin_dirs"]
+    assert contexts.__all__ == ["plugin_dirs", "redirect_print", "sys_path_dirs"]
     assert all(callable(getattr(sdk_logging, name)) for name in sdk_logging.__all__)
     with pytest.raises(AttributeError, match="no attribute 'plugin_dir'"):
         sdk.plugin_dir  # type: ignore[attr-defined]  # noqa: B018

@@ -9,16 +9,28 @@ from types import ModuleType
 import pytest
 
 from dioptra import flow, pyplugs
-from dioptra.sdk import exceptions
-from dioptra.sdk.utilities import contexts, logging
+from dioptra.sdk import exceptions, generics
+from dioptra.sdk.utilities import contexts, decorators, logging, paths, s3
 
 REFERENCE = Path(__file__).parents[2] / "docs" / "reference"
-TEXT = {"Calling a task", "Running a flow", "The journal of a job", "With the package fixed", "Errors"}
-TEXT |= {"Contexts", "Logging", "Exceptions"}
+TEXT = {
+    "Calling a task",
+    "Options of a task",
+    "Running a flow",
+    "The journal of a job",
+    "With the package fixed",
+    "Errors",
+}
+TEXT |= {"Contexts", "Logging", "Exceptions", "Decorators", "Paths", "S3", "Generics"}
 
 
 @pytest.mark.parametrize(
-    ("page", "modules"), [("flow", [flow]), ("pyplugs", [pyplugs]), ("sdk", [contexts, logging, exceptions])]
+    ("page", "modules"),
+    [
+        ("flow", [flow]),
+        ("pyplugs", [pyplugs]),
+        ("sdk", [contexts, decorators, logging, paths, s3, generics, exceptions]),
+    ],
 )
 def test_every_public_name_has_its_heading(page: str, modules: list[ModuleType]) -> None:
     headings = re.findall(r"^##+ (.+)$", (REFERENCE / f"{page}.md").read_text(encoding="utf-8"), re.MULTILINE)

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import io
 import json
+import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import click
 
 from dioptra.errors import DioptraError
 
-__all__ = ["json_option", "note", "pass_through", "print_error", "print_json"]
+__all__ = ["guard_streams", "json_option", "note", "pass_through", "print_error", "print_json"]
 
 json_option: Callable[[Any], Any] = click.option(
     "--json", "as_json", is_flag=True, help="Print one JSON object as the last line."
@@ -28,11 +30,22 @@ def note(text: str) -> None:
     click.echo(text, err=True)
 
 
-def print_error(error: DioptraError) -> None:
+def print_error(error: DioptraError, more: Mapping[str, object] | None = None, *, quiet: bool = False) -> None:
     """Print an error as one sentence on stderr, and as JSON on stdout when the command was asked for JSON."""
-    note(click.style("Error: ", fg="red", bold=True) + _one_line(str(error)))
+    if not quiet:
+        note(click.style("Error: ", fg="red", bold=True) + _one_line(str(error)))
     if "--json" in sys.argv[1:]:
-        print_json({"error": error.to_dict()})
+        print_json({**(more or {}), "error": error.to_dict()})
+
+
+def guard_streams() -> None:
+    """Let every text be printed: to a stream that is closed it is lost, and a character it lacks becomes a mark."""
+    for name in ("stdout", "stderr"):
+        stream = getattr(sys, name)
+        if stream is None:
+            setattr(sys, name, open(os.devnull, "w"))  # noqa: SIM115, PTH123 - stays open for the rest of the process
+        elif isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")
 
 
 def pass_through(chunk: bytes) -> None:
@@ -40,8 +53,8 @@ def pass_through(chunk: bytes) -> None:
     try:
         sys.stdout.buffer.write(chunk)
         sys.stdout.buffer.flush()
-    except BrokenPipeError:
-        sys.stdout = open("/dev/null", "w")  # noqa: SIM115, PTH123 - stays open for the rest of the process
+    except OSError:  # the reader has gone away, or its disk is full: the log has it all the same
+        sys.stdout = open(os.devnull, "w")  # noqa: SIM115, PTH123 - stays open for the rest of the process
 
 
 def _one_line(text: str) -> str:

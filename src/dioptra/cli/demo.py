@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
+import os
+import shutil
+import sys
+import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -15,10 +19,14 @@ from dioptra.cli._print import json_option, note, print_json
 from dioptra.errors import UsageError
 
 if TYPE_CHECKING:
+    from threading import Event
+
     from dioptra.records import Job
     from dioptra.results import RobustnessCurve
 
 __all__ = ["demo"]
+
+_LEAST_WIDTH = 80  # a narrower terminal breaks lines, but no number is cut off
 
 
 @click.command()
@@ -30,7 +38,8 @@ __all__ = ["demo"]
     help="The report to write.",
 )
 @json_option
-def demo(report: Path, as_json: bool) -> None:
+@click.pass_obj
+def demo(interruption: Event, report: Path, as_json: bool) -> None:
     """See the accuracy of a classifier fall as an attack grows stronger.
 
     Trains a classifier on real handwritten digits, attacks it with the fast gradient method at six strengths, and
@@ -43,7 +52,7 @@ def demo(report: Path, as_json: bool) -> None:
     testbed = Testbed()
     note(f"Train a classifier on handwritten digits, then attack it ({Demo(testbed).job_count} jobs).")
     with _progress(Demo(testbed).job_count) as on_job:
-        result = Demo(testbed, on_job=on_job).run()
+        result = Demo(testbed, on_job=on_job, cancel=interruption).run()
     write_demo_report(result, report)
     if as_json:
         print_json(_as_dict(result.curve, report))
@@ -51,12 +60,26 @@ def demo(report: Path, as_json: bool) -> None:
     _show_table(result.curve)
     seconds = time.monotonic() - started
     click.echo(f"\nReport with the curve and the images: {report.absolute()}")
-    click.echo(f"{len(result.jobs)} jobs in {seconds:.0f} s, kept in {testbed.home.path}; see `dioptra job list`")
+    click.echo(f"{len(result.jobs)} jobs in {seconds:.0f} s, kept in {testbed.home.path}; see `{_own_name()} job list`")
 
 
 def _check_report(report: Path) -> None:
-    if report.is_dir() or not report.absolute().parent.is_dir():
-        raise UsageError(f"the report cannot be written to {str(report)!r}", hint="name a file in a folder that exists")
+    """See that a file can be made where the report is to be, before a minute has been spent on it."""
+    hint = "name a file in a folder that you can write to"
+    if report.is_dir():
+        raise UsageError(f"the report cannot be written to {str(report)!r}, which is a folder", hint=hint)
+    try:
+        tempfile.TemporaryFile(dir=report.absolute().parent).close()
+    except OSError as error:
+        raise UsageError(f"the report cannot be written to {str(report)!r} ({error.strerror})", hint=hint) from error
+
+
+def _own_name() -> str:
+    """Return what to type for this command: its name, or its path where the name is not on the PATH."""
+    program = Path(sys.argv[0])
+    if shutil.which("dioptra") or program.name != "dioptra":
+        return "dioptra"
+    return os.path.relpath(program)
 
 
 @contextmanager
@@ -92,7 +115,8 @@ def _show_table(curve: RobustnessCurve) -> None:
         table.add_column(heading, justify="right", no_wrap=True)
     for row in table_rows(curve):
         table.add_row(*row)
-    Console().print(table)
+    console = Console()
+    Console(width=max(console.width, _LEAST_WIDTH)).print(table)
 
 
 def _as_dict(curve: RobustnessCurve, report: Path) -> dict[str, object]:

@@ -20,7 +20,7 @@ def init(folder: Path, example: str | None) -> None:
 
     if folder.exists() and not folder.is_dir():
         raise UsageError(f"{str(folder)!r} is not a folder", hint="name a folder")
-    if example:
+    if example is not None:
         copy_example(example, folder)
         click.echo(f"copied the example {example!r} to {folder}")
     home = make_home(folder)

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from dioptra.cli._print import json_option, print_json
+from dioptra.cli._print import json_option, note, print_json
+from dioptra.cli.completion import complete_jobs
 
 if TYPE_CHECKING:
     from dioptra.records import Job
@@ -30,7 +31,10 @@ def list_jobs(as_json: bool) -> None:
     """List the jobs of the home, newest first."""
     from dioptra.testbed import Testbed
 
-    jobs = Testbed().jobs()[::-1]
+    home = Testbed().home
+    jobs = home.jobs()[::-1]
+    for record in home.damaged():
+        note(f"Warning: the record {record} cannot be read and is left out")
     if as_json:
         print_json({"jobs": [entry.to_dict() for entry in jobs]})
     elif not jobs:
@@ -40,7 +44,7 @@ def list_jobs(as_json: bool) -> None:
 
 
 @job.command()
-@click.argument("job_id", metavar="JOB")
+@click.argument("job_id", metavar="JOB", shell_complete=complete_jobs)
 @json_option
 def show(job_id: str, as_json: bool) -> None:
     """Show what is known of a job."""
@@ -56,7 +60,7 @@ def show(job_id: str, as_json: bool) -> None:
 
 
 @job.command()
-@click.argument("job_id", metavar="JOB")
+@click.argument("job_id", metavar="JOB", shell_complete=complete_jobs)
 def logs(job_id: str) -> None:
     """Print what a job's script printed."""
     from dioptra.testbed import Testbed

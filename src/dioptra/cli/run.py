@@ -7,10 +7,14 @@ from typing import TYPE_CHECKING
 
 import click
 
-from dioptra.cli._print import json_option, note, pass_through, print_json
-from dioptra.errors import UsageError
+from dioptra.cli._print import json_option, note, pass_through, print_error, print_json
+from dioptra.cli._progress import fetch_progress
+from dioptra.cli.completion import complete_entry_points, complete_parameters
+from dioptra.errors import RunNotEndedError, UsageError
 
 if TYPE_CHECKING:
+    from threading import Event
+
     from dioptra.records import Job
     from dioptra.testbed import Testbed
 
@@ -19,15 +23,34 @@ __all__ = ["run"]
 
 @click.command()
 @click.argument("project", default=".")
-@click.option("-e", "--entry-point", default="main", show_default=True, help="The entry point to run.")
 @click.option(
-    "-P", "parameters", multiple=True, metavar="NAME=VALUE", help="A parameter's value; give as many as needed."
+    "-e",
+    "--entry-point",
+    default="main",
+    show_default=True,
+    help="The entry point to run.",
+    shell_complete=complete_entry_points,
+)
+@click.option(
+    "-P",
+    "parameters",
+    multiple=True,
+    metavar="NAME=VALUE",
+    help="A parameter's value; give as many as needed.",
+    shell_complete=complete_parameters,
 )
 @click.option("--experiment", help="The experiment to record it in; by default the project's name.")
 @click.option("--dry-run", is_flag=True, help="Check everything and show the argument list; run nothing.")
 @json_option
+@click.pass_obj
 def run(
-    project: str, entry_point: str, parameters: tuple[str, ...], experiment: str | None, dry_run: bool, as_json: bool
+    interruption: Event,
+    project: str,
+    entry_point: str,
+    parameters: tuple[str, ...],
+    experiment: str | None,
+    dry_run: bool,
+    as_json: bool,
 ) -> int:
     """Run an entry point of the PROJECT folder (by default this one).
 
@@ -37,13 +60,19 @@ def run(
     from dioptra.testbed import Testbed
 
     testbed = Testbed()
-    plan = testbed.plan(project, entry_point, _values(parameters))
+    plan = testbed.plan(project, entry_point, _values(parameters), experiment=experiment)
     for warning in plan.warnings:
         note(f"Warning: {warning}")
     if dry_run:
         _show_plan(plan.argv, plan.parameters, as_json)
         return 0
-    job = testbed.execute(plan, experiment=experiment, on_start=_show_start, on_output=pass_through)
+    try:
+        job = testbed.execute(
+            plan, on_fetch=fetch_progress, on_start=_show_start, on_output=pass_through, cancel=interruption
+        )
+    except RunNotEndedError as error:
+        print_error(error, _as_dict(error.job))
+        return error.exit_code
     _show_end(testbed, job, as_json)
     return {"finished": 0, "cancelled": 130}.get(job.status, 1)
 
@@ -75,4 +104,8 @@ def _show_end(testbed: Testbed, job: Job, as_json: bool) -> None:
     why = f" ({job.reason})" if job.reason else ""
     note(f"job {job.id[:8]} {job.status}{why} after {job.seconds or 0:.1f} s; log: {testbed.paths(job).log_file}")
     if as_json:
-        print_json({"job": job.id, "status": job.status, "run_id": job.run_id, "exit_code": job.exit_code})
+        print_json(_as_dict(job))
+
+
+def _as_dict(job: Job) -> dict[str, object]:
+    return {"job": job.id, "status": job.status, "run_id": job.run_id, "exit_code": job.exit_code}

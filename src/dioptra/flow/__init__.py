@@ -10,11 +10,33 @@ It works in a notebook with nothing else running, and knows neither plugins nor 
 """
 
 from dioptra.errors import FlowFailed
+from dioptra.flow import signals, triggers
 from dioptra.flow._active import active_flow
-from dioptra.flow._events import Context, Event, FlowSettled, FlowStarted, Listener, TaskSettled, context, listen
+from dioptra.flow._events import (
+    Context,
+    Event,
+    FlowSettled,
+    FlowStarted,
+    Listener,
+    TaskRetrying,
+    TaskSettled,
+    context,
+    listen,
+)
 from dioptra.flow._flow import Flow
 from dioptra.flow._parameter import Parameter, no_default
-from dioptra.flow._state import Failed, Finished, Pending, Running, State, Success, TriggerFailed
+from dioptra.flow._state import (
+    Failed,
+    Finished,
+    Pending,
+    Retrying,
+    Running,
+    Skipped,
+    State,
+    Success,
+    TimedOut,
+    TriggerFailed,
+)
 from dioptra.flow._task import FunctionTask, Task, task
 
 __all__ = [
@@ -30,15 +52,21 @@ __all__ = [
     "Listener",
     "Parameter",
     "Pending",
+    "Retrying",
     "Running",
+    "Skipped",
     "State",
     "Success",
     "Task",
+    "TaskRetrying",
     "TaskSettled",
+    "TimedOut",
     "TriggerFailed",
     "active_flow",
     "context",
     "listen",
     "no_default",
+    "signals",
     "task",
+    "triggers",
 ]

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
-from typing import NamedTuple
+from types import MappingProxyType
+from typing import Any, NamedTuple
 
-from dioptra.flow._state import State
+from dioptra.flow._state import Retrying, State
 from dioptra.flow._task import Task
 
 __all__ = [
@@ -19,6 +20,7 @@ __all__ = [
     "FlowSettled",
     "FlowStarted",
     "Listener",
+    "TaskRetrying",
     "TaskSettled",
     "context",
     "listen",
@@ -35,14 +37,25 @@ class FlowStarted(NamedTuple):
     tasks: int
 
 
+class TaskRetrying(NamedTuple):
+    """A task failed, and is to be tried again; `attempt` is the number of the attempt that failed."""
+
+    flow: str
+    task: Task
+    slug: str
+    state: Retrying
+    attempt: int
+
+
 class TaskSettled(NamedTuple):
-    """A task ended, or was not run because of a failure; `slug` names it in the flow."""
+    """A task ended, or is not to be run; `slug` names it in the flow, `attempts` is how often it was tried."""
 
     flow: str
     task: Task
     slug: str
     state: State
     seconds: float
+    attempts: int = 1
 
 
 class FlowSettled(NamedTuple):
@@ -53,16 +66,18 @@ class FlowSettled(NamedTuple):
     seconds: float
 
 
-Event = FlowStarted | TaskSettled | FlowSettled
+Event = FlowStarted | TaskRetrying | TaskSettled | FlowSettled
 Listener = Callable[[Event], None]
 
 
 class Context(NamedTuple):
-    """Which task is running: the flow's name, the task's name, and its unique name in the flow."""
+    """Which task is running: names of the flow and the task, its unique name, its attempt, the flow's parameters."""
 
     flow: str
     task: str
     slug: str
+    attempt: int = 1
+    parameters: Mapping[str, Any] = MappingProxyType({})
 
 
 CONTEXT: ContextVar[Context | None] = ContextVar("dioptra_flow_context", default=None)
@@ -84,8 +99,8 @@ def listen(listener: Listener) -> Iterator[Listener]:
     """Call `listener` with the events of every flow that is run in the block.
 
     Args:
-        listener: Takes a `FlowStarted`, `TaskSettled` or `FlowSettled`. One that raises is left out of the rest
-            of the run, with a warning in the log; it never fails the flow.
+        listener: Takes a `FlowStarted`, `TaskRetrying`, `TaskSettled` or `FlowSettled`. One that raises is left out
+            of the rest of the run, with a warning in the log; it never fails the flow.
     """
     token = _LISTENERS.set((*_LISTENERS.get(), listener))
     try:

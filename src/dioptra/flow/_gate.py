@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 
 __all__ = ["stopped"]
 
+_BECAUSE = "not run, because task "
+
 States = Mapping[Task, State]
 
 
@@ -38,14 +40,10 @@ def _without_success(flow: Flow, node: Node, states: States) -> State | None:
         state = states[source]
         if not state.is_failed():
             continue
-        slug = flow.node(source).slug
-        if not isinstance(state, TriggerFailed):
-            message = f"not run, because task {slug!r} failed"
-        elif source._policy.trigger is all_successful:
-            message = state.message
-        else:
-            message = f"not run, because task {slug!r} was not run"
-        return TRIGGERFAIL(message).state
+        if isinstance(state, TriggerFailed) and state.message.startswith(_BECAUSE):
+            return TRIGGERFAIL(state.message).state
+        what = "was not run" if isinstance(state, TriggerFailed) else "failed"
+        return TRIGGERFAIL(f"{_BECAUSE}{flow.node(source).slug!r} {what}").state
     return None
 
 

@@ -9,8 +9,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from dioptra.flow._events import Event, FlowSettled, FlowStarted, TaskSettled
+from dioptra.flow._events import Event, FlowSettled, FlowStarted, TaskRetrying, TaskSettled
 from dioptra.flow._fingerprint import fingerprint
+from dioptra.flow._state import State
 
 __all__ = ["Journal"]
 
@@ -55,19 +56,28 @@ class Journal:
         line: dict[str, Any] = {"event": "task", "at": datetime.now(UTC).isoformat(), "flow": event.flow}
         match event:
             case FlowStarted():
-                line |= {"event": "flow-started", "tasks": event.tasks}
+                return line | {"event": "flow-started", "tasks": event.tasks}
             case FlowSettled():
-                line |= {"event": "flow-ended"} | _ending(event)
+                return line | {"event": "flow-ended"} | _ending(event.state, event.seconds)
+            case TaskRetrying():
+                line |= {"event": "task-retrying", "task": event.task.name, "slug": event.slug}
+                return line | {"attempt": event.attempt} | _ending(event.state)
             case TaskSettled():
-                line |= {"task": event.task.name, "slug": event.slug} | _ending(event)
-                if event.state.is_successful():
-                    line["result"] = fingerprint(event.state.result)
-        return line
+                line |= {"task": event.task.name, "slug": event.slug} | _ending(event.state, event.seconds)
+                return line | _details(event)
 
 
-def _ending(event: TaskSettled | FlowSettled) -> dict[str, Any]:
-    state = event.state
-    ending: dict[str, Any] = {"state": type(state).__name__, "seconds": round(event.seconds, 6)}
+def _details(event: TaskSettled) -> dict[str, Any]:
+    details: dict[str, Any] = {"attempts": event.attempts} if event.attempts > 1 else {}
+    if event.state.is_successful() and not event.state.is_skipped():
+        details["result"] = fingerprint(event.state.result)
+    return details
+
+
+def _ending(state: State, seconds: float | None = None) -> dict[str, Any]:
+    ending: dict[str, Any] = {"state": type(state).__name__}
+    if seconds is not None:
+        ending["seconds"] = round(seconds, 6)
     if state.message:
         ending["message"] = state.message[:_MESSAGE]
     return ending

@@ -8,9 +8,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from dioptra.flow._collection import CollectionTask
-from dioptra.flow._events import Event, FlowSettled, FlowStarted, TaskSettled
+from dioptra.flow._events import Event, FlowSettled, FlowStarted, TaskRetrying, TaskSettled
 from dioptra.flow._parameter import Parameter
-from dioptra.flow._state import TriggerFailed
+from dioptra.flow._state import State, TriggerFailed
 from dioptra.flow._task import OperatorTask
 
 __all__ = ["log_event", "visible_log"]
@@ -25,6 +25,9 @@ def log_event(event: Event) -> None:
     match event:
         case TaskSettled():
             _log_task(event)
+        case TaskRetrying():
+            failed = "task %r failed in attempt %d of %d, and is tried again"
+            logger.warning(failed, event.slug, event.attempt, event.task.max_retries + 1, exc_info=_cause(event.state))
         case FlowStarted():
             logger.info("flow %r starts with %d tasks", event.flow, event.tasks)
         case FlowSettled():
@@ -33,14 +36,31 @@ def log_event(event: Event) -> None:
 
 
 def _log_task(event: TaskSettled) -> None:
-    state = event.state
+    state, slug = event.state, event.slug
     if isinstance(state, TriggerFailed):
-        logger.info("task %r was %s", event.slug, state.message)
+        logger.info("task %r was %s", slug, _said("not run", state.message))
+    elif state.is_skipped():
+        logger.info("task %r was %s", slug, _said("skipped", state.message))
     elif state.is_failed():
-        logger.error("task %r failed after %.3f s", event.slug, event.seconds, exc_info=state.result)
+        logger.error("task %r failed after %.3f s%s", slug, event.seconds, _tried(event), exc_info=_cause(state))
     else:
         level = logging.DEBUG if isinstance(event.task, _BETWEEN) else logging.INFO
-        logger.log(level, "task %r succeeded after %.3f s", event.slug, event.seconds)
+        logger.log(level, "task %r succeeded after %.3f s%s", slug, event.seconds, _tried(event))
+
+
+def _said(what: str, message: str) -> str:
+    """Say what became of a task, in our words or in those of the signal that it raised."""
+    if message.startswith(what):
+        return message
+    return f"{what}: {message}" if message else what
+
+
+def _tried(event: TaskSettled) -> str:
+    return f" and {event.attempts} attempts" if event.attempts > 1 else ""
+
+
+def _cause(state: State) -> BaseException | None:
+    return state.result if isinstance(state.result, BaseException) else None
 
 
 @contextmanager

@@ -24,7 +24,7 @@ def _shown(key: Any) -> str:
     """Show a key in the name of a task, which is the same in every run."""
     if isinstance(key, Operators):
         return key.name
-    return repr(key) if isinstance(key, (int, str)) else type(key).__name__
+    return repr(key) if key is None or isinstance(key, (int, float, str)) else type(key).__name__
 
 
 class Operators:

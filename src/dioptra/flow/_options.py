@@ -9,7 +9,7 @@ from typing import Any, Final, NamedTuple, TypedDict
 from dioptra.errors import TaskDefinitionError, suggest
 from dioptra.flow.triggers import Trigger, all_successful, manual_only
 
-__all__ = ["IGNORED", "PLAIN", "Option", "Options", "Policy", "check_known", "policy_of"]
+__all__ = ["Option", "Options", "Policy", "check_known", "policy_of"]
 
 
 class Options(TypedDict, total=False):
@@ -29,7 +29,7 @@ class Options(TypedDict, total=False):
     task_run_name: Any
 
 
-IGNORED: Final = frozenset({"cache_key", "cache_validator", "checkpoint", "log_stdout", "result", "task_run_name"})
+_IGNORED: Final = frozenset({"cache_key", "cache_validator", "checkpoint", "log_stdout", "result", "task_run_name"})
 _REFUSED: Final = {
     "cache_for": "results are not kept between runs; keep them in a file",
     "on_failure": "use a task with trigger=any_failed, or dioptra.flow.listen",
@@ -53,7 +53,7 @@ class Policy(NamedTuple):
         return attempt <= self.max_retries and (not self.retry_on or isinstance(cause, self.retry_on))
 
 
-PLAIN: Final = Policy()
+_PLAIN: Final = Policy()
 
 
 class Option:
@@ -77,7 +77,7 @@ def policy_of(task: str, options: Mapping[str, Any]) -> Policy:
         TaskDefinitionError: A value does not fit, or an option of Prefect has no meaning here.
     """
     if not options:
-        return PLAIN
+        return _PLAIN
     chosen = {}
     for name, value in options.items():
         check_known(task, name, value)
@@ -95,13 +95,13 @@ def check_known(task: str, name: str, value: Any) -> None:
     if name in _REFUSED:
         if value:
             raise TaskDefinitionError(f"task {task!r} cannot have {name}", hint=_REFUSED[name])
-    elif name not in Policy._fields and name not in IGNORED:
-        raise TypeError(f"task {task!r} has no option {name!r}; {suggest(name, [*Policy._fields, *IGNORED])}")
+    elif name not in Policy._fields and name not in _IGNORED:
+        raise TypeError(f"task {task!r} has no option {name!r}; {suggest(name, [*Policy._fields, *_IGNORED])}")
 
 
 def _checked(task: str, name: str, value: Any) -> Any:
     if value is None:
-        return PLAIN._asdict()[name]
+        return _PLAIN._asdict()[name]
     try:
         return _CHECKS[name](value)
     except (TypeError, ValueError) as error:

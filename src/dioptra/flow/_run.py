@@ -3,21 +3,35 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from time import perf_counter
+from itertools import count
+from time import perf_counter, sleep
 from typing import TYPE_CHECKING, Any
 
 from dioptra import settings
 from dioptra.errors import FlowFailed, FlowParameterError, did_you_mean
-from dioptra.flow._events import CONTEXT, Announcer, Context, FlowSettled, FlowStarted, Listener, TaskSettled, listeners
+from dioptra.flow._attempt import attempt
+from dioptra.flow._events import (
+    CONTEXT,
+    Announcer,
+    Context,
+    FlowSettled,
+    FlowStarted,
+    Listener,
+    TaskRetrying,
+    TaskSettled,
+    listeners,
+)
+from dioptra.flow._gate import stopped
 from dioptra.flow._log import log_event, visible_log
 from dioptra.flow._parameter import Parameter
-from dioptra.flow._state import Failed, State, Success, TriggerFailed
+from dioptra.flow._state import Failed, Retrying, State, Success, TriggerFailed
 from dioptra.flow._task import Task
+from dioptra.flow.signals import Signal
 
 if TYPE_CHECKING:
     from dioptra.flow._flow import Flow, Node
 
-__all__ = ["execute", "parameter_values", "run_task"]
+__all__ = ["execute", "parameter_values"]
 
 States = dict[Task, State]
 
@@ -111,28 +125,36 @@ class _Run:
 
     def settle(self, task: Task, node: Node) -> None:
         start = perf_counter()
-        state = self.blocked(node) or self.outcome(task, node)
+        attempts = 1
+        state = stopped(self.flow, task, node, self.states)
+        if state is None:
+            state, attempts = self.outcome(task, node)
         self.states[task] = state
-        self.announce(TaskSettled(self.flow.name, task, node.slug, state, perf_counter() - start))
+        self.announce(TaskSettled(self.flow.name, task, node.slug, state, perf_counter() - start, attempts))
 
-    def blocked(self, node: Node) -> TriggerFailed | None:
-        """Return the state of a task that cannot run, because something upstream failed."""
-        for task in node.upstream():
-            state = self.states[task]
-            if isinstance(state, TriggerFailed):
-                return TriggerFailed(state.message)
-            if isinstance(state, Failed):
-                return TriggerFailed(f"not run, because task {self.flow.node(task).slug!r} failed")
-        return None
-
-    def outcome(self, task: Task, node: Node) -> State:
+    def outcome(self, task: Task, node: Node) -> tuple[State, int]:
+        """Try a task as often as it may, and return its state and the number of attempts."""
         if isinstance(task, Parameter):
-            return Success(result=self.values[task.name])
+            return Success(result=self.values[task.name]), 1
+        policy = task._policy
+        for number in count(1):
+            try:
+                state = self.attempt(task, node, number)
+            except Signal as signal:  # it says how the task ends, and ends it
+                return signal.state, number
+            if not isinstance(state, Failed) or not policy.may_retry(number, state.result):
+                break
+            again = Retrying(state.message, state.result)
+            self.announce(TaskRetrying(self.flow.name, task, node.slug, again, number))
+            sleep(policy.retry_delay.total_seconds())
+        return state, number
+
+    def attempt(self, task: Task, node: Node, number: int) -> State:
         states = self.states
         inputs = {key: states[value].result if isinstance(value, Task) else value for key, value in node.inputs.items()}
-        token = CONTEXT.set(Context(self.flow.name, task.name, node.slug))
+        token = CONTEXT.set(Context(self.flow.name, task.name, node.slug, number, self.values))
         try:
-            return run_task(task, inputs)
+            return attempt(task, inputs)
         finally:
             CONTEXT.reset(token)
 
@@ -146,27 +168,9 @@ class _Run:
         return Success(f"all {len(states)} tasks have settled", states)
 
 
-def run_task(task: Task, inputs: dict[str, Any]) -> State:
-    """Run one task with the results of its upstream; what it raises becomes its state."""
-    names = task.spec.positional
-    args = [inputs.pop(name) for name in names if name in inputs] if names else ()
-    try:
-        return Success(result=task.run(*args, **inputs))
-    except Exception as error:
-        own = error.__traceback__.tb_next if error.__traceback__ else None
-        return Failed(_describe(error), error.with_traceback(own) if own else error)
-
-
-def _describe(error: BaseException) -> str:
-    try:
-        text = str(error)
-    except Exception:
-        text = "(its message cannot be shown)"
-    return f"{type(error).__name__}: {text}" if text else type(error).__name__
-
-
 def _failure(flow: Flow, state: State) -> FlowFailed:
     failed = [task for task, found in state.result.items() if _failed_itself(found)]
+    failed = failed or [task for task, found in state.result.items() if found.is_failed()]
     lines = [f"flow {flow.name!r} failed: {state.message}"]
     lines += [f"  {flow.node(task).slug}: {_one_line(state.result[task].message)}" for task in failed[:_NAMED]]
     if len(failed) > _NAMED:
@@ -175,8 +179,8 @@ def _failure(flow: Flow, state: State) -> FlowFailed:
 
 
 def _first_cause(states: States) -> BaseException | None:
-    causes: Iterable[BaseException] = (state.result for state in states.values() if _failed_itself(state))
-    return next(iter(causes), None)
+    causes = (state.result for state in states.values() if _failed_itself(state))
+    return next((cause for cause in causes if isinstance(cause, BaseException)), None)
 
 
 def _failed_itself(state: State) -> bool:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any, Self, Unpack, overload
+from typing import TYPE_CHECKING, Any, NoReturn, Self, Unpack, overload
 
 from dioptra.errors import NoActiveFlowError, TaskDefinitionError, TaskNotIterableError
 from dioptra.flow._active import active_flow
@@ -114,8 +114,12 @@ class Task(Operators):
             NoActiveFlowError: No flow is being built.
         """
         if mapped:
-            raise TaskDefinitionError(f"task {self.name!r} cannot be mapped", hint="call it once for each value")
+            self.map()
         return self.copy(**(task_args or {})).bind(*args, upstream_tasks=upstream_tasks, flow=flow, **kwargs)
+
+    def map(self, *_: Any, **__: Any) -> NoReturn:
+        """Refuse: a task is called once for each value."""
+        raise TaskDefinitionError(f"task {self.name!r} cannot be mapped", hint="call it once for each value")
 
     def bind(
         self, *args: Any, upstream_tasks: Iterable[Any] | None = None, flow: Flow | None = None, **kwargs: Any
@@ -195,10 +199,17 @@ class Task(Operators):
         return found
 
 
-class FunctionTask(Task):
+class _Calling(Task):
+    __slots__ = ("run",)
+
+    def _inspect(self) -> Spec:
+        return spec_of(self.run)
+
+
+class FunctionTask(_Calling):
     """A task that calls a function."""
 
-    __slots__ = ("run",)
+    __slots__ = ()
 
     def __init__(
         self,
@@ -215,14 +226,18 @@ class FunctionTask(Task):
         self.run = fn
         super().__init__(name or getattr(fn, "__name__", type(fn).__name__), slug, tags, nout, **options)
 
-    def _inspect(self) -> Spec:
-        return spec_of(self.run)
 
+class OperatorTask(_Calling):
+    """A task that an operator between tasks made.
 
-class OperatorTask(FunctionTask):
-    """A task that an operator between tasks made."""
+    It is no `FunctionTask`: Python turns `x < y` into `y > x` where the class of `y` derives from that of `x`.
+    """
 
     __slots__ = ()
+
+    def __init__(self, fn: Callable[..., Any], name: str) -> None:
+        self.run = fn
+        super().__init__(name)
 
 
 @overload

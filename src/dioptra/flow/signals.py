@@ -64,6 +64,10 @@ class ENDRUN(Signal):
     """The task ends in the state given."""
 
     def __init__(self, state: State) -> None:
+        if not state.is_finished():
+            raise FlowError(
+                f"signal ENDRUN cannot end a task as {type(state).__name__}", hint="give it a finished state"
+            )
         super().__init__(state.message)
         self.state = state
 

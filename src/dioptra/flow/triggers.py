@@ -3,9 +3,9 @@
     @task(trigger=triggers.always_run)
     def clean_up(): ...
 
-A trigger takes a mapping from edges to states and returns true, or raises a signal. Skipped counts as successful, and what
-was not run as failed. An argument that is a plain value counts as an upstream that succeeded, as it did in Prefect 1: a task
-with `any_successful` and a constant argument always runs, one with `all_failed` never does.
+A trigger takes a mapping from edges to states and returns true, or raises a signal. Skipped counts as successful, and
+what was not run as failed. An argument that is a plain value counts as an upstream that succeeded, as it did in
+Prefect 1: a task with `any_successful` and a constant argument always runs, one with `all_failed` never does.
 """
 
 from __future__ import annotations

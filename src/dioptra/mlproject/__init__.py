@@ -4,8 +4,17 @@ The format is MLflow's: https://mlflow.org/docs/latest/ml/projects/
 """
 
 from dioptra.mlproject._command import build_argv
-from dioptra.mlproject._model import EntryPoint, Parameter, Project
-from dioptra.mlproject._parameters import bind
+from dioptra.mlproject._model import EntryPoint, Parameter, Project, ProjectWarning
+from dioptra.mlproject._parameters import bind, remote_inputs
 from dioptra.mlproject._read import read_project
 
-__all__ = ["EntryPoint", "Parameter", "Project", "bind", "build_argv", "read_project"]
+__all__ = [
+    "EntryPoint",
+    "Parameter",
+    "Project",
+    "ProjectWarning",
+    "bind",
+    "build_argv",
+    "read_project",
+    "remote_inputs",
+]

@@ -8,50 +8,38 @@ from collections.abc import Mapping
 
 from dioptra.errors import InvalidProjectError, suggest
 from dioptra.mlproject._model import EntryPoint
+from dioptra.mlproject._shell import shell_argv, shell_syntax
 
 __all__ = ["build_argv"]
 
 _BRACES = re.compile(r"\{\{|\}\}|\{([^{}]*)\}|[{}]")
-_OPERATOR = re.compile(r"&&|\|\||[|;<>&()\n]")
-_EXPANSION = re.compile(r"`|\$[A-Za-z_({]")
-_ESCAPED = r"\\.|'[^']*'"
-_QUOTED = r'|"(?:\\.|[^"\\])*"'
 
 
 def build_argv(entry: EntryPoint, values: Mapping[str, str]) -> list[str]:
     """Return the argument list that starts an entry point.
 
     The command is split as a POSIX shell splits words; then `{name}` in each word is filled with the value, and
-    undeclared parameters are appended as `--name value`. `{{` and `}}` stand for braces. No shell is involved.
+    undeclared parameters are appended as `--name value`. `{{` and `}}` stand for braces. A command that uses operators,
+    variables or several lines is run by bash instead, with the values as positional arguments.
 
     Raises:
-        InvalidProjectError: The command cannot be split, needs a shell, or names a parameter that is not declared.
+        InvalidProjectError: The command cannot be split, or names a parameter that is not declared.
     """
-    words = [_fill(entry, word, values) for word in _split(entry)]
+    command = entry.command.strip().replace("\\\n", "")
+    if shell_syntax(command):
+        return shell_argv(entry, command, values)
+    argv = [_fill(entry, word, values) for word in _split(entry, command)]
     for name, value in values.items():
         if name not in entry.parameters:
-            words += [f"--{name}", value]
-    return words
+            argv += [f"--{name}", value]
+    return argv
 
 
-def _split(entry: EntryPoint) -> list[str]:
-    command = entry.command.strip().replace("\\\n", "")
-    if found := _shell_syntax(command):
-        raise _invalid(
-            entry, f"the command uses shell syntax {found!r}, and commands run without a shell", "put it in a script"
-        )
+def _split(entry: EntryPoint, command: str) -> list[str]:
     try:
         return shlex.split(command)
     except ValueError as error:
         raise _invalid(entry, f"the command cannot be split into words ({error})", "close the quotes") from error
-
-
-def _shell_syntax(command: str) -> str:
-    """Return the first piece of a command that only a shell would understand, else nothing."""
-    unquoted = re.sub(_ESCAPED + _QUOTED, "", command, flags=re.DOTALL)
-    expanded = re.sub(_ESCAPED, "", command, flags=re.DOTALL)
-    found = _OPERATOR.search(unquoted) or _EXPANSION.search(expanded)
-    return found[0] if found else ""
 
 
 def _fill(entry: EntryPoint, word: str, values: Mapping[str, str]) -> str:

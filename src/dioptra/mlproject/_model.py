@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import shlex
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from dioptra.errors import EntryPointNotFoundError, suggest
 
-__all__ = ["EntryPoint", "Parameter", "Project"]
+__all__ = ["EntryPoint", "Parameter", "Project", "ProjectWarning"]
 
 
 @dataclass(frozen=True)
@@ -33,7 +34,16 @@ class EntryPoint:
     @property
     def where(self) -> str:
         """Return the place of the declaration, for messages."""
-        return f"{self.file} line {self.line}, entry point {self.name!r}"
+        line = f" line {self.line}" if self.line else ""
+        return f"{self.file}{line}, entry point {self.name!r}"
+
+
+@dataclass(frozen=True)
+class ProjectWarning:
+    """Something odd in a project's file; it names the entry point that it is about, or none."""
+
+    sentence: str
+    entry_point: str = ""
 
 
 @dataclass(frozen=True)
@@ -43,7 +53,7 @@ class Project:
     name: str
     file: Path
     entry_points: dict[str, EntryPoint]
-    warnings: tuple[str, ...] = field(default=())
+    warnings: tuple[ProjectWarning, ...] = field(default=())
 
     @property
     def folder(self) -> Path:
@@ -51,14 +61,22 @@ class Project:
         return self.file.parent
 
     def entry_point(self, name: str) -> EntryPoint:
-        """Return the entry point of that name.
+        """Return the entry point of that name, or one that runs the script of that name with python or bash.
 
         Raises:
             EntryPointNotFoundError: There is none; the message names the near and the existing ones.
         """
-        try:
+        if name in self.entry_points:
             return self.entry_points[name]
-        except KeyError:
-            raise EntryPointNotFoundError(
-                f"no entry point {name!r}", where=str(self.file), hint=suggest(name, self.entry_points)
-            ) from None
+        if program := self._interpreter(name):
+            command = f"{program} {shlex.quote(name)}".replace("{", "{{").replace("}", "}}")
+            return EntryPoint(name, command, {}, 0, self.file)
+        raise EntryPointNotFoundError(
+            f"no entry point {name!r}", where=str(self.file), hint=suggest(name, self.entry_points)
+        )
+
+    def _interpreter(self, name: str) -> str:
+        """Return what runs a script of the project that is not declared; nothing for any other name."""
+        script = self.folder / name
+        inside = script.is_file() and script.resolve().is_relative_to(self.folder.resolve())
+        return {".py": "python", ".sh": "bash"}.get(script.suffix, "") if inside else ""

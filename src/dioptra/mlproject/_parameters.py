@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from dioptra.errors import InvalidParameterError, did_you_mean
 from dioptra.mlproject._model import EntryPoint, Parameter
+from dioptra.storage import is_remote, local_path
 
-__all__ = ["MAX_VALUE_BYTES", "bind", "is_number"]
+__all__ = ["MAX_VALUE_BYTES", "bind", "is_number", "remote_inputs"]
 
 MAX_VALUE_BYTES = 100_000
 _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?", re.ASCII)
 _INFINITY = re.compile(r"[+-]?inf(inity)?", re.IGNORECASE)
 _URI = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:")
-_EXTRA_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]*")
+_INTEGER = re.compile(r"[+-]?\d+", re.ASCII)
+_BOOLEANS = frozenset(["true", "false", "yes", "no", "on", "off", "t", "f", "y", "n", "1", "0"])
+_EXTRA_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]{0,249}")  # 250 characters is what MLflow keeps
 
 
 def bind(entry: EntryPoint, given: Mapping[str, str], *, cwd: Path | None = None) -> dict[str, str]:
@@ -35,6 +40,11 @@ def bind(entry: EntryPoint, given: Mapping[str, str], *, cwd: Path | None = None
     for name, value in extra.items():
         _check_extra(entry, name, value)
     return values | extra
+
+
+def remote_inputs(entry: EntryPoint, values: Mapping[str, str]) -> dict[str, str]:
+    """Return the values that have to be fetched before the entry point can start: paths that are URIs."""
+    return {p.name: values[p.name] for p in entry.parameters.values() if p.type == "path" and is_remote(values[p.name])}
 
 
 def is_number(text: str) -> bool:
@@ -91,17 +101,43 @@ def _float(entry: EntryPoint, parameter: Parameter, text: str, base: Path) -> st
     return text
 
 
+def _integer(entry: EntryPoint, parameter: Parameter, text: str, base: Path) -> str:
+    if not _INTEGER.fullmatch(text):
+        raise _invalid(entry, parameter.name, f"{_short(text)} is not a whole number", "give one such as 3 or -1")
+    return text
+
+
+def _boolean(entry: EntryPoint, parameter: Parameter, text: str, base: Path) -> str:
+    if text.lower() not in _BOOLEANS:
+        raise _invalid(entry, parameter.name, f"{_short(text)} is neither true nor false", "give true or false")
+    return text
+
+
 def _path(entry: EntryPoint, parameter: Parameter, text: str, base: Path) -> str:
-    if re.match(r"[A-Za-z][A-Za-z0-9+.-]+://", text):
-        raise _invalid(entry, parameter.name, f"{_short(text)} is not a local path", "fetch it first and give its path")
-    path = base / text
-    if not text or not path.exists():
-        raise _invalid(entry, parameter.name, f"there is no file or folder {_short(str(path))}", "give one that exists")
-    return str(path.resolve())
+    if is_remote(text):
+        return _without_password(entry, parameter, text)
+    path = os.path.abspath(base / local_path(text))  # noqa: PTH100 - a link stays what it is
+    if not text or not os.path.exists(path):  # noqa: PTH110 - never raises, however odd the text
+        raise _invalid(entry, parameter.name, f"there is no file or folder {_short(path)}", "give one that exists")
+    return path
 
 
 def _uri(entry: EntryPoint, parameter: Parameter, text: str, base: Path) -> str:
-    return text if _URI.match(text) else str((base / text).resolve())
+    if _URI.match(text):
+        return _without_password(entry, parameter, text)
+    return os.path.abspath(base / text)  # noqa: PTH100 - a link stays what it is
+
+
+def _without_password(entry: EntryPoint, parameter: Parameter, uri: str) -> str:
+    """Refuse a password in an address, which would be kept in records and shown on pages."""
+    try:
+        password = urlsplit(uri).password
+    except ValueError as error:
+        raise _invalid(entry, parameter.name, f"{_short(uri)} is not an address ({error})", "correct it") from error
+    if password:
+        hint = "give credentials in the environment or a profile"
+        raise _invalid(entry, parameter.name, "holds a password, which records would keep", hint)
+    return uri
 
 
 def _invalid(entry: EntryPoint, name: str, message: str, hint: str) -> InvalidParameterError:
@@ -115,6 +151,8 @@ def _short(text: str, limit: int = 80) -> str:
 _CHECKS: dict[str, Callable[[EntryPoint, Parameter, str, Path], str]] = {
     "string": _string,
     "float": _float,
+    "integer": _integer,
+    "boolean": _boolean,
     "path": _path,
     "uri": _uri,
 }

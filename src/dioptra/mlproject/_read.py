@@ -8,18 +8,28 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from dioptra.errors import InvalidProjectError, ProjectNotFoundError, did_you_mean
-from dioptra.mlproject._model import EntryPoint, Parameter, Project
+from dioptra.mlproject._model import EntryPoint, Parameter, Project, ProjectWarning
 
 if TYPE_CHECKING:
     from ruamel.yaml.nodes import MappingNode, Node, ScalarNode
 
 __all__ = ["TYPES", "read_project"]
 
-TYPES = ("string", "float", "path", "uri")
+TYPES = {
+    "string": "string",
+    "str": "string",
+    "float": "float",
+    "int": "integer",
+    "integer": "integer",
+    "bool": "boolean",
+    "boolean": "boolean",
+    "path": "path",
+    "uri": "uri",
+}
 MAX_BYTES = 256_000
 MAX_VALUES = 10_000
 MAX_DEPTH = 20
-_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_-]*")
+_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_-]{0,249}")
 _TOP_KEYS = ("name", "entry_points", "conda_env", "python_env", "docker_env")
 _ENTRY_KEYS = ("parameters", "command")
 _PARAMETER_KEYS = ("type", "default")
@@ -43,10 +53,17 @@ def read_project(path: Path) -> Project:
 
 def _find(path: Path) -> Path:
     path = path.absolute()
-    if path.is_file():
-        return path
-    if not path.is_dir():
-        raise ProjectNotFoundError(f"there is no folder {str(path)!r}")
+    try:
+        if path.is_file():
+            return path
+        if not path.is_dir():
+            raise ProjectNotFoundError(f"there is no folder {str(path)!r}")
+        return _find_in(path)
+    except OSError as error:
+        raise ProjectNotFoundError(f"the folder {str(path)[:200]!r} cannot be read ({error.strerror})") from error
+
+
+def _find_in(path: Path) -> Path:
     found = sorted(entry for entry in path.iterdir() if entry.name.casefold() == "mlproject" and entry.is_file())
     exact = [entry for entry in found if entry.name == "MLproject"]
     if not found:
@@ -61,14 +78,17 @@ class _Reader:
 
     def __init__(self, file: Path) -> None:
         self.file = file
-        self.warnings: list[str] = []
+        self.warnings: list[ProjectWarning] = []
+        self._reading = ""  # the entry point that is being read
 
     def project(self) -> Project:
         root = self._compose(self._text())
         top = self._mapping(root, "the file", _TOP_KEYS)
         name = self._text_of(top["name"], "name") if "name" in top else None
         points = self._mapping(top["entry_points"], "entry_points") if "entry_points" in top else {}
-        entry_points = {key: self._entry_point(key, node) for key, node in points.items()}
+        entry_points = {}
+        for self._reading, node in points.items():
+            entry_points[self._reading] = self._entry_point(self._reading, node)
         return Project(name or self.file.parent.name, self.file, entry_points, tuple(self.warnings))
 
     def _entry_point(self, name: str, node: Node) -> EntryPoint:
@@ -99,8 +119,8 @@ class _Reader:
         if name not in TYPES:
             guess = did_you_mean(name, TYPES)
             note = f"{self._place(node)}: type {name!r} of {path} is not known and is taken as string"
-            self.warnings.append(f"{note}; {guess}" if guess else f"{note}; known are {', '.join(TYPES)}")
-        return name if name in TYPES else "string"
+            self._warn(f"{note}; {guess}" if guess else f"{note}; known are {', '.join(TYPES)}")
+        return TYPES.get(name, "string")
 
     def _mapping(self, node: Node, path: str, known: tuple[str, ...] = ()) -> dict[str, Node]:
         if _is_null(node):
@@ -112,7 +132,7 @@ class _Reader:
             key = self._text_of(key_node, f"a key of {path}") or ""
             if known and key not in known:
                 guess = did_you_mean(key, known) or f"known are {', '.join(known)}"
-                self.warnings.append(f"{self._place(key_node)}: {key!r} means nothing in {path}; {guess}")
+                self._warn(f"{self._place(key_node)}: {key!r} means nothing in {path}; {guess}")
             result[key] = value
         return result
 
@@ -175,6 +195,9 @@ class _Reader:
             if text in seen:
                 raise self._error(key, f"{text!r} is given twice (lines {seen[text]} and {_line(key)})", "keep one")
             seen[text] = _line(key)
+
+    def _warn(self, sentence: str) -> None:
+        self.warnings.append(ProjectWarning(sentence, self._reading))
 
     def _place(self, node: Node) -> str:
         return f"{self.file} line {_line(node)}"

@@ -14,6 +14,7 @@ from dioptra.errors import (
     UnknownPluginError,
     UnknownPluginFunctionError,
 )
+from dioptra.pyplugs._describe import PluginParameter, PluginSignature, signature
 from dioptra.pyplugs._factories import (
     call_factory,
     call_task_factory,
@@ -23,6 +24,7 @@ from dioptra.pyplugs._factories import (
     get_task_factory,
     info_factory,
     names_factory,
+    signature_factory,
 )
 from dioptra.pyplugs._lookup import call, exists, funcs, get, info, names
 from dioptra.pyplugs._registry import PluginInfo, register, task_nout
@@ -32,6 +34,8 @@ __all__ = [
     "BasePyPlugsException",
     "PluginDefinitionError",
     "PluginInfo",
+    "PluginParameter",
+    "PluginSignature",
     "UnknownPackageError",
     "UnknownPluginError",
     "UnknownPluginFunctionError",
@@ -52,5 +56,7 @@ __all__ = [
     "names",
     "names_factory",
     "register",
+    "signature",
+    "signature_factory",
     "task_nout",
 ]

@@ -7,6 +7,7 @@ from functools import partial
 from typing import Any
 
 from dioptra.flow import FunctionTask
+from dioptra.pyplugs._describe import PluginSignature, signature
 from dioptra.pyplugs._lookup import call, exists, funcs, get, info, names
 from dioptra.pyplugs._registry import PluginInfo
 from dioptra.pyplugs._tasks import call_task, get_task
@@ -20,6 +21,7 @@ __all__ = [
     "get_task_factory",
     "info_factory",
     "names_factory",
+    "signature_factory",
 ]
 
 
@@ -36,6 +38,11 @@ def funcs_factory(package: str) -> partial[list[str]]:
 def info_factory(package: str) -> partial[PluginInfo]:
     """Return `info` for one package."""
     return partial(info, package)
+
+
+def signature_factory(package: str) -> partial[PluginSignature]:
+    """Return `signature` for one package."""
+    return partial(signature, package)
 
 
 def exists_factory(package: str) -> partial[bool]:

@@ -28,7 +28,7 @@ def names(package: str) -> list[str]:
         try:
             _import(package, plugin)
         except (ImportError, UnknownPluginError) as error:
-            logger.info("plugin %s.%s is left out: %s", package, plugin, error)
+            logger.info("plugin %s.%s is left out: %s%s", package, plugin, error, _place(error))
     found = plugins(package)
     return sorted(found, key=lambda plugin: next(iter(found[plugin].values())).sort_value)
 
@@ -103,7 +103,23 @@ def _import(package: str, plugin: str) -> None:
             raise _unknown_plugin(package, plugin) from error
         if missing and f"{package}.".startswith(f"{missing}."):
             raise _unknown_package(package) from error
+        _say_where(error, module)
         raise
+    except ImportError as error:
+        _say_where(error, module)
+        raise
+
+
+def _say_where(error: ImportError, module: str) -> None:
+    error.add_note(f"while plugin {module!r} was imported{_place(error)}")
+
+
+def _place(error: BaseException) -> str:
+    """Return the line of the import that failed: the last one that is not Python's own machinery."""
+    from traceback import extract_tb
+
+    frames = [frame for frame in extract_tb(error.__traceback__) if "importlib" not in frame.filename]
+    return f" ({frames[-1].filename} line {frames[-1].lineno})" if frames else ""
 
 
 def _modules(package: str) -> list[str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import re
 import sys
 from collections.abc import Callable
 from threading import RLock
@@ -13,6 +14,8 @@ from dioptra.errors import PluginDefinitionError
 __all__ = ["PluginInfo", "add", "functions", "plugins", "register", "task_nout"]
 
 F = TypeVar("F", bound=Callable[..., Any])
+
+_BLANK_LINE = re.compile(r"\n[ \t]*\n")
 
 
 class PluginInfo(NamedTuple):
@@ -75,7 +78,7 @@ def add(func: F, sort_value: float = 0) -> F:
     """Put a function into the registry, in place of one with the same address."""
     _check(func)
     package, _, plugin = func.__module__.rpartition(".")
-    description, _, doc = inspect.cleandoc(func.__doc__ or "").partition("\n\n")
+    description, doc = _BLANK_LINE.split(inspect.cleandoc(func.__doc__ or "") + "\n\n", maxsplit=1)
     module = sys.modules.get(func.__module__)
     entry = PluginInfo(
         package_name=package,

@@ -9,7 +9,7 @@ from dioptra.results._curve import (
     table_rows,
     wilson_interval,
 )
-from dioptra.results._gallery import GalleryRow, gallery_rows, read_arrays
+from dioptra.results._gallery import GalleryRow, gallery_rows
 from dioptra.results._plots import draw_curve, draw_gallery
 from dioptra.results._report import JobLine, Provenance, render_report, write_report
 
@@ -24,7 +24,6 @@ __all__ = [
     "draw_gallery",
     "gallery_rows",
     "monotone",
-    "read_arrays",
     "render_report",
     "rises",
     "table_rows",

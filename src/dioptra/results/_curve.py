@@ -118,8 +118,8 @@ def table_rows(curve: RobustnessCurve) -> list[tuple[str, ...]]:
 
 def _accuracy(share: float, interval: tuple[float, float]) -> str:
     low, high = interval
-    return f"{share:.1%} ({100 * low:.1f}–{100 * high:.1f})"  # noqa: RUF001
+    return f"{share:.1%} ({100 * low:.1f}-{100 * high:.1f})"
 
 
 def _length(value: float) -> str:
-    return "–" if math.isnan(value) else f"{value:.3f}"  # noqa: RUF001
+    return "-" if math.isnan(value) else f"{value:.3f}"

@@ -4,15 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
-
-from dioptra.errors import ArchiveError
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-__all__ = ["GalleryRow", "gallery_rows", "read_arrays"]
+__all__ = ["GalleryRow", "gallery_rows"]
 
 
 @dataclass(frozen=True)
@@ -21,24 +18,6 @@ class GalleryRow:
 
     label: str
     images: NDArray[Any]  # (columns, h, w) or (columns, h, w, c) in [0, 1]
-
-
-def read_arrays(path: Path) -> dict[str, NDArray[Any]]:
-    """Read the arrays of an `npz` file by name, never a pickled one.
-
-    Raises:
-        ArchiveError: There is no such file, it is not an `npz` file, or an array in it is pickled.
-    """
-    import zipfile
-    import zlib
-
-    import numpy as np
-
-    try:
-        with np.load(path, allow_pickle=False) as contents:
-            return {name: contents[name] for name in contents.files}
-    except (OSError, ValueError, EOFError, AttributeError, TypeError, zipfile.BadZipFile, zlib.error) as error:
-        raise ArchiveError(f"{path} is not a readable npz file without pickles: {error}") from error
 
 
 def gallery_rows(data_sets: Mapping[float, Mapping[str, NDArray[Any]]]) -> list[GalleryRow]:

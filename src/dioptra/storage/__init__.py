@@ -1,16 +1,24 @@
-"""Bytes: the home folder and what lies in it, and the one place that unpacks archives."""
+"""Bytes: the home and what lies in it, what is fetched from elsewhere, and the one place that unpacks archives."""
 
 from dioptra.storage._archives import BUNDLE_LIMITS, DATA_LIMITS, ArchiveLimits, unpack_tar
-from dioptra.storage._home import AttemptPaths, Home, find_home, make_home, write_aside
+from dioptra.storage._arrays import read_arrays
+from dioptra.storage._home import PROJECT_HOME, AttemptPaths, Home, find_home, make_home, write_aside
+from dioptra.storage._remote import Progress, fetch, is_remote, local_path
 
 __all__ = [
     "BUNDLE_LIMITS",
     "DATA_LIMITS",
+    "PROJECT_HOME",
     "ArchiveLimits",
     "AttemptPaths",
     "Home",
+    "Progress",
+    "fetch",
     "find_home",
+    "is_remote",
+    "local_path",
     "make_home",
+    "read_arrays",
     "unpack_tar",
     "write_aside",
 ]

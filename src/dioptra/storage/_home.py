@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
+import shutil
 import tempfile
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from dioptra import settings
-from dioptra.errors import JobNotFoundError, UsageError
+from dioptra.errors import JobNotFoundError, RefusedError, UsageError
 from dioptra.records import Job
 
-__all__ = ["AttemptPaths", "Home", "find_home", "make_home", "write_aside"]
+__all__ = ["PROJECT_HOME", "AttemptPaths", "Home", "find_home", "make_home", "write_aside"]
 
 PROJECT_HOME = ".dioptra"
 
@@ -46,6 +47,8 @@ def write_aside(path: Path, content: bytes) -> None:
     try:
         with os.fdopen(handle, "wb") as file:
             file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
         Path(name).replace(path)
     except BaseException:
         Path(name).unlink(missing_ok=True)
@@ -67,6 +70,11 @@ class AttemptPaths:
     def flow_file(self) -> Path:
         """What each task of its flows did, one JSON object a line."""
         return self.folder / "flow.jsonl"
+
+    @property
+    def input_dir(self) -> Path:
+        """The folder for what was fetched for the script, one folder for each parameter."""
+        return self.folder / "inputs"
 
     @property
     def output_dir(self) -> Path:
@@ -121,11 +129,22 @@ class Home:
 
     def save(self, job: Job) -> None:
         """Keep the record of a job in the job's folder."""
-        write_aside(self.jobs_dir / job.id / "job.json", json.dumps(job.to_dict(), indent=2).encode() + b"\n")
+        write_aside(self._record(job.id), json.dumps(job.to_dict(), indent=2).encode() + b"\n")
+
+    def forget(self, job: Job) -> None:
+        """Remove the folder of a job that never started."""
+        shutil.rmtree(self.jobs_dir / job.id, ignore_errors=True)
+        with contextlib.suppress(OSError):  # not empty: other jobs are there
+            self.jobs_dir.rmdir()
 
     def jobs(self) -> list[Job]:
-        """Return all jobs, oldest first."""
-        return sorted(self._records(), key=lambda job: job.created_at)
+        """Return all jobs whose record can be read, oldest first; `damaged` names the others."""
+        found = [self._try_to_load(job_id) for job_id in self._ids()]
+        return sorted((job for job in found if job is not None), key=lambda job: job.created_at)
+
+    def damaged(self) -> list[Path]:
+        """Return the records that cannot be read."""
+        return sorted(self._record(job_id) for job_id in self._ids() if self._try_to_load(job_id) is None)
 
     def job(self, prefix: str) -> Job:
         """Return the job with an id or a unique prefix of one.
@@ -133,6 +152,7 @@ class Home:
         Raises:
             JobNotFoundError: No job's id starts so.
             UsageError: Several do.
+            RefusedError: Its record cannot be read.
         """
         ids = sorted(name for name in self._ids() if prefix and name.startswith(prefix.lower()))
         if not ids:
@@ -145,9 +165,20 @@ class Home:
         if self.jobs_dir.is_dir():
             yield from (entry.parent.name for entry in self.jobs_dir.glob("*/job.json"))
 
-    def _records(self) -> Iterator[Job]:
-        yield from (self._load(job_id) for job_id in self._ids())
+    def _record(self, job_id: str) -> Path:
+        return self.jobs_dir / job_id / "job.json"
 
     def _load(self, job_id: str) -> Job:
-        values: dict[str, Any] = json.loads((self.jobs_dir / job_id / "job.json").read_bytes())
-        return Job.from_dict(values)
+        try:
+            return Job.from_dict(json.loads(self._record(job_id).read_bytes()))
+        except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
+            raise RefusedError(
+                f"the record {str(self._record(job_id))!r} cannot be read ({type(error).__name__}: {error})",
+                hint="what the job left lies beside it",
+            ) from error
+
+    def _try_to_load(self, job_id: str) -> Job | None:
+        try:
+            return self._load(job_id)
+        except RefusedError:
+            return None

@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING, Any
 
 from dioptra.errors import DioptraError
 from dioptra.records import Job, JobStatus
-from dioptra.results import CurvePoint, JobLine, Provenance, RobustnessCurve, gallery_rows, read_arrays, write_report
+from dioptra.results import CurvePoint, JobLine, Provenance, RobustnessCurve, gallery_rows, write_report
+from dioptra.storage import read_arrays
 from dioptra.testbed._examples import example_dir
 from dioptra.testbed._testbed import Testbed
 
@@ -46,6 +47,7 @@ class Demo:
         testbed: Where its jobs run.
         epsilons: The strengths of the attack.
         on_job: Called with each job that has finished.
+        cancel: An event that ends the jobs when it is set.
     """
 
     def __init__(
@@ -54,11 +56,12 @@ class Demo:
         *,
         epsilons: Sequence[float] = DEMO_EPSILONS,
         on_job: Callable[[Job], object] = lambda job: None,
+        cancel: threading.Event | None = None,
     ) -> None:
         self._testbed = testbed
         self._epsilons = tuple(epsilons)
         self._on_job = on_job
-        self._cancel = threading.Event()
+        self._cancel = cancel or threading.Event()
         self._project = example_dir("digits")
 
     @property
@@ -120,6 +123,8 @@ class Demo:
 
     def _job(self, entry_point: str, parameters: dict[str, str]) -> Job:
         job = self._testbed.run(self._project, entry_point, parameters, experiment=_EXPERIMENT, cancel=self._cancel)
+        if job.status is JobStatus.CANCELLED:
+            raise KeyboardInterrupt
         if job.status is not JobStatus.FINISHED:
             raise DioptraError(
                 f"job {job.id[:8]} ({entry_point}) {job.status} ({job.reason})",

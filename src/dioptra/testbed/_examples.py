@@ -6,7 +6,8 @@ import shutil
 from pathlib import Path
 
 import dioptra
-from dioptra.errors import NotFoundError, RefusedError
+from dioptra.errors import NotFoundError, RefusedError, suggest
+from dioptra.storage import PROJECT_HOME
 
 __all__ = ["copy_example", "example_dir"]
 
@@ -19,11 +20,10 @@ def example_dir(name: str) -> Path:
     """
     package = Path(dioptra.__file__).parent
     roots = [package / "examples", package.parents[1] / "examples"]
-    for root in roots:
-        if (root / name / "MLproject").is_file():
-            return root / name
-    have = sorted({file.parent.name for root in roots for file in root.glob("*/MLproject")})
-    raise NotFoundError(f"there is no example {name!r}", hint=f"have: {', '.join(have) or 'none'}")
+    found = {file.parent.name: file.parent for root in reversed(roots) for file in root.glob("*/MLproject")}
+    if name not in found:
+        raise NotFoundError(f"there is no example {name!r}", hint=suggest(name, found))
+    return found[name]
 
 
 def copy_example(name: str, folder: Path) -> Path:
@@ -33,6 +33,6 @@ def copy_example(name: str, folder: Path) -> Path:
         RefusedError: The folder holds something already.
     """
     source = example_dir(name)
-    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+    if folder.exists() and (not folder.is_dir() or any(entry.name != PROJECT_HOME for entry in folder.iterdir())):
         raise RefusedError(f"{str(folder)!r} exists and is not an empty folder", hint="name a new one")
     return Path(shutil.copytree(source, folder, dirs_exist_ok=True, ignore=shutil.ignore_patterns("__pycache__")))

@@ -15,14 +15,22 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from dioptra.errors import InvalidParameterError, NotFoundError, RefusedError, StoreUnreachableError
-from dioptra.tracking._reach import check_reachable, without_secrets
+from dioptra.errors import (
+    DioptraError,
+    InvalidParameterError,
+    NotFoundError,
+    RefusedError,
+    StoreUnreachableError,
+    UsageError,
+)
+from dioptra.tracking._address import absolute, check_answers, is_server, without_secrets
 
 __all__ = ["Run", "TrackedRun", "Tracking", "check_experiment_name"]
 
-_EXPERIMENT_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._ -]{0,99}")
-QUIET = {"MLFLOW_DISABLE_TELEMETRY": "true", "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false"}
+_EXPERIMENT_NAME = re.compile(r"[^\W_][\w. -]{0,99}")
 _BATCH = 100  # parameters and tags that MLflow takes in one call
+_ARTIFACT_ROOT = "_MLFLOW_SERVER_ARTIFACT_ROOT"  # where MLflow puts artifacts of experiments that name no place
+QUIET = {"MLFLOW_DISABLE_TELEMETRY": "true", "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false"}
 
 
 @dataclass(frozen=True)
@@ -32,6 +40,7 @@ class TrackedRun:
     run_id: str
     experiment_id: str
     tracking_uri: str
+    artifact_root: str = ""
 
     def environment(self) -> dict[str, str]:
         """Return the variables with which `mlflow.start_run()` in another process joins the run."""
@@ -40,6 +49,7 @@ class TrackedRun:
             "MLFLOW_RUN_ID": self.run_id,
             "MLFLOW_EXPERIMENT_ID": self.experiment_id,
             **QUIET,
+            **({_ARTIFACT_ROOT: self.artifact_root} if self.artifact_root else {}),
         }
 
 
@@ -70,8 +80,23 @@ class Tracking:
     def __init__(self, *, database: Path, artifacts: Path, uri: str = "") -> None:
         self._database = database
         self._artifacts = artifacts
-        self._own = not uri
-        self.uri = uri or f"sqlite:///{database}"
+        self.uri = absolute(uri) or f"sqlite:///{database}"
+        self._own = self.uri == f"sqlite:///{database}"
+
+    @property
+    def name(self) -> str:
+        """The store's address, without secrets."""
+        return without_secrets(self.uri, self.uri)
+
+    @property
+    def file(self) -> Path | None:
+        """The database of the home, when that is the store."""
+        return self._database if self._own else None
+
+    def count_experiments(self) -> int:
+        """Return how many experiments the store holds: a way to see that it answers."""
+        with self._translated():
+            return len(self._client.search_experiments(max_results=1000))
 
     def start(
         self, experiment: str, *, name: str, parameters: Mapping[str, str], tags: Mapping[str, str]
@@ -86,8 +111,12 @@ class Tracking:
         with self._translated():
             experiment_id = self._experiment_id(experiment)
             run_id = str(self._client.create_run(experiment_id, run_name=name, tags=dict(tags)).info.run_id)
-            self._log_parameters(run_id, parameters)
-        return TrackedRun(run_id, experiment_id, self.uri)
+            try:
+                self._log_parameters(run_id, parameters)
+            except BaseException:
+                self._client.delete_run(run_id)
+                raise
+        return TrackedRun(run_id, experiment_id, self.uri, self._artifact_root)
 
     def end(self, run_id: str, status: str) -> None:
         """End a run as FINISHED, FAILED or KILLED, whatever its script has said."""
@@ -131,7 +160,7 @@ class Tracking:
     def _create_experiment(self, name: str) -> str:
         from mlflow.exceptions import MlflowException
 
-        location = (self._artifacts / name).as_uri() if self._own else None
+        location = (self._artifacts / name).as_uri() if self._artifact_root else None
         try:
             return str(self._client.create_experiment(name, artifact_location=location))
         except MlflowException as error:
@@ -146,21 +175,23 @@ class Tracking:
         for start in range(0, len(entries), _BATCH):
             self._client.log_batch(run_id, params=entries[start : start + _BATCH])
 
+    @property
+    def _artifact_root(self) -> str:
+        """The folder for artifacts, where no server decides on that."""
+        return "" if is_server(self.uri) else self._artifacts.as_uri()
+
     @cached_property
     def _client(self) -> Any:
         """Open the store; the home's own is made when there is none, by one process at a time."""
-        check_reachable(self.uri)
-        for name, value in QUIET.items():
+        check_answers(self.uri)
+        for name, value in {**QUIET, **({_ARTIFACT_ROOT: self._artifact_root} if self._artifact_root else {})}.items():
             os.environ.setdefault(name, value)
-        with _without_collector():
+        with _without_collector(), _quiet("mlflow.store.db.utils", "alembic"):
             from mlflow.tracking import MlflowClient
 
-            if not self._own:
-                return MlflowClient(self.uri)
-            with _locked(self._database), _quiet("mlflow.store.db.utils", "alembic"):
-                with closing(sqlite3.connect(self._database)) as connection:
-                    connection.execute("PRAGMA journal_mode=WAL")  # kept in the file: readers and a writer do not wait
-                return MlflowClient(self.uri)
+            if self._own:
+                _make_database(self._database, self._artifact_root)
+            return MlflowClient(self.uri)
 
     @contextmanager
     def _translated(self) -> Iterator[None]:
@@ -172,14 +203,45 @@ class Tracking:
         except Exception as error:
             if type(error).__module__.partition(".")[0] not in ("mlflow", "sqlalchemy", "requests", "alembic"):
                 raise
+            kind = _KINDS.get(getattr(error, "error_code", ""))
+            if kind is not None and "_client" in vars(self):  # the store is open: this is about what was asked of it
+                raise kind(self._reason(error)) from error
             raise self._unusable(error) from error
 
     def _unusable(self, error: Exception) -> StoreUnreachableError:
-        reason = without_secrets((str(error).strip() or type(error).__name__).splitlines()[0], self.uri)
         return StoreUnreachableError(
-            f"the tracking store {without_secrets(self.uri, self.uri)} cannot be used ({reason})",
-            hint="check MLFLOW_TRACKING_URI" if not self._own else "check DIOPTRA_HOME",
+            f"the tracking store {self.name} cannot be used ({self._reason(error)})",
+            hint="check DIOPTRA_HOME" if self._own else "check MLFLOW_TRACKING_URI",
         )
+
+    def _reason(self, error: Exception) -> str:
+        line = (str(error).strip() or type(error).__name__).splitlines()[0]
+        return without_secrets(re.sub(r"^\([\w.]+\) ", "", line), self.uri)
+
+
+_KINDS: dict[str, type[DioptraError]] = {
+    "RESOURCE_DOES_NOT_EXIST": NotFoundError,
+    "INVALID_PARAMETER_VALUE": InvalidParameterError,
+}
+
+
+def _make_database(database: Path, artifact_root: str) -> None:
+    """Make the store when there is none: whole and aside first, so that no interruption leaves half of one."""
+    if bad := set("?%#") & set(str(database)):
+        raise UsageError(
+            f"the home {str(database.parent)!r} has {min(bad)!r} in its path, which the tracking store cannot have",
+            hint="set DIOPTRA_HOME to another folder",
+        )
+    from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
+
+    with _locked(database):
+        if not database.exists():
+            aside = database.with_name(f"{database.name}.new")
+            aside.unlink(missing_ok=True)
+            SqlAlchemyStore(f"sqlite:///{aside}", artifact_root).engine.dispose()  # opening it makes its tables
+            with closing(sqlite3.connect(aside)) as connection:
+                connection.execute("PRAGMA journal_mode=WAL")  # kept in the file: readers and a writer do not wait
+            aside.replace(database)
 
 
 @contextmanager
@@ -196,9 +258,9 @@ def _without_collector() -> Iterator[None]:
 
 @contextmanager
 def _locked(database: Path) -> Iterator[None]:
-    """Hold the lock of a database: alone while it is being made, together afterwards."""
+    """Hold the lock of a database."""
     with database.with_name(f"{database.name}.lock").open("a") as file:
-        fcntl.flock(file, fcntl.LOCK_SH if database.exists() else fcntl.LOCK_EX)
+        fcntl.flock(file, fcntl.LOCK_EX)
         yield
 
 

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from dioptra.errors import InvalidProjectError
+from dioptra.prefect import STAND_IN_DIR
 
 __all__ = ["job_environment", "resolve_program"]
 
@@ -17,11 +18,12 @@ def job_environment(additions: Mapping[str, str], base: Mapping[str, str] | None
     """Return the environment of an attempt.
 
     `python` is the interpreter that runs dioptra: its folder comes first on the path. Python's output is not held
-    back, so that it can be followed as it is printed.
+    back, so that it can be followed as it is printed. `import prefect` finds the stand-in, behind the user's modules.
     """
     environment = dict(os.environ if base is None else base)
     path = environment.get("PATH", os.defpath)
     environment["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), path])
+    environment["PYTHONPATH"] = os.pathsep.join(filter(None, [environment.get("PYTHONPATH"), str(STAND_IN_DIR)]))
     environment["PYTHONUNBUFFERED"] = "1"
     environment.setdefault("GIT_PYTHON_REFRESH", "quiet")
     return environment | dict(additions)

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from dioptra import pyplugs
 from dioptra.errors import BaseTaskPluginError
-from dioptra.results import read_arrays
+from dioptra.storage import read_arrays
 
 from .._outputs import output_file
 

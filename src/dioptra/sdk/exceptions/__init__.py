@@ -2,9 +2,13 @@
 
 from dioptra.errors import (
     ARTDependencyError,
+    BaseGenericsRegistryError,
     BaseOptionalDependencyError,
     BasePyPlugsException,
     BaseTaskPluginError,
+    CryptographyDependencyError,
+    EstimatorPredictGenericPredTypeError,
+    PrefectDependencyError,
     TensorflowDependencyError,
     UnknownPackageError,
     UnknownPluginError,
@@ -15,9 +19,13 @@ from dioptra.sdk.exceptions.base import BaseDioptraError
 __all__ = [
     "ARTDependencyError",
     "BaseDioptraError",
+    "BaseGenericsRegistryError",
     "BaseOptionalDependencyError",
     "BasePyPlugsException",
     "BaseTaskPluginError",
+    "CryptographyDependencyError",
+    "EstimatorPredictGenericPredTypeError",
+    "PrefectDependencyError",
     "TensorflowDependencyError",
     "UnknownPackageError",
     "UnknownPluginError",

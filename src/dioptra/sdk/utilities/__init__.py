@@ -1,1 +1,1 @@
-"""Contexts and logging for entry-point scripts."""
+"""Contexts, decorators, logging and paths for entry-point scripts and task plugins."""

@@ -1,0 +1,5 @@
+"""States, and the signals that end a task."""
+
+from . import signals, state
+
+__all__ = ["signals", "state"]

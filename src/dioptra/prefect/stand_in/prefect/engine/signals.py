@@ -1,0 +1,3 @@
+"""Signals: those of `dioptra.flow.signals`."""
+
+from dioptra.flow.signals import *  # noqa: F403

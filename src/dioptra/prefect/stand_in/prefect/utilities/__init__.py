@@ -1,0 +1,5 @@
+"""What scripts import from below `prefect.utilities`."""
+
+from . import logging
+
+__all__ = ["logging"]

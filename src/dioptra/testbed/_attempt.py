@@ -1,0 +1,107 @@
+"""One attempt of a job: its command is run, and whatever happens, its record and its run get their end."""
+
+from __future__ import annotations
+
+import signal
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from dioptra.errors import DioptraError, RunNotEndedError
+from dioptra.prefect import failed_flow
+from dioptra.records import Job, JobStatus, now
+from dioptra.storage import Home
+from dioptra.tracking import TrackedRun, Tracking
+from dioptra.worker import Ending, job_environment, run_command
+
+__all__ = ["Attempt"]
+
+_RUN_STATUS = {JobStatus.FINISHED: "FINISHED", JobStatus.FAILED: "FAILED", JobStatus.CANCELLED: "KILLED"}
+
+
+class Attempt:
+    """The attempt of a job that has its folder and its run."""
+
+    def __init__(self, home: Home, tracking: Tracking, job: Job, run: TrackedRun) -> None:
+        self._home = home
+        self._tracking = tracking
+        self._run = run
+        self._job = job
+        self._paths = home.attempt(job.id, job.attempt)
+
+    def run(
+        self, on_start: Callable[[Job], object], on_output: Callable[[bytes], object], cancel: threading.Event
+    ) -> Job:
+        """Run the command, and return the job as it ended.
+
+        Raises:
+            RunNotEndedError: The job has ended, but the tracking store could not be told.
+        """
+        job = self._job.changed(started_at=now())
+        ended = job.changed(status=JobStatus.FAILED, reason="interrupted before its end")
+        try:
+            if cancel.is_set():
+                raise KeyboardInterrupt
+            self._home.save(job)
+            on_start(job)
+            ended = _ended(job, self._run_command(on_output, cancel), self._paths.folder)
+        except KeyboardInterrupt:
+            ended = job.changed(status=JobStatus.CANCELLED, reason="cancelled")
+        except OSError as error:
+            ended = job.changed(status=JobStatus.FAILED, reason=f"could not be run to its end ({error})")
+        finally:
+            with _uninterrupted():
+                ended = ended.changed(ended_at=now())
+                self._finish(ended)
+        return ended
+
+    def _run_command(self, on_output: Callable[[bytes], object], cancel: threading.Event) -> Ending:
+        additions = {
+            **self._run.environment(),
+            "DIOPTRA_HOME": str(self._home.path),
+            "DIOPTRA_JOB_ID": self._job.id,
+            "DIOPTRA_ATTEMPT_DIR": str(self._paths.folder),
+            "DIOPTRA_OUTPUT_DIR": str(self._paths.output_dir),
+        }
+        return run_command(
+            self._job.argv,
+            cwd=Path(self._job.project_dir),
+            environment=job_environment(additions),
+            log_file=self._paths.log_file,
+            on_output=on_output,
+            cancel=cancel,
+        )
+
+    def _finish(self, job: Job) -> None:
+        try:
+            self._home.save(job)
+        finally:
+            try:
+                self._tracking.end(self._run.run_id, _RUN_STATUS[job.status])
+            except DioptraError as error:
+                raise RunNotEndedError(
+                    f"job {job.id[:8]} {job.status}, but its run could not be ended: {error.message}", job=job
+                ) from error
+
+
+def _ended(job: Job, ending: Ending, attempt_dir: Path) -> Job:
+    reason = ending.reason or failed_flow(attempt_dir)
+    status = JobStatus.FAILED if reason else JobStatus.FINISHED
+    if ending.cancelled:
+        status = JobStatus.CANCELLED
+    return job.changed(status=status, exit_code=ending.exit_code, reason=reason)
+
+
+@contextmanager
+def _uninterrupted() -> Iterator[None]:
+    """Hold signals back while an end is written; they arrive afterwards."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    signals = {signal.SIGINT, signal.SIGTERM, signal.SIGHUP}
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, signals)
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)

@@ -1,0 +1,55 @@
+"""What would run: an entry point with all its values, checked before anything is stored."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from dioptra.errors import InvalidParameterError
+from dioptra.mlproject import EntryPoint, Project, bind, build_argv, read_project
+from dioptra.tracking import check_experiment_name
+from dioptra.worker import job_environment, resolve_program
+
+__all__ = ["Plan", "make_plan"]
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What would run."""
+
+    project: Project
+    entry_point: EntryPoint
+    parameters: dict[str, str]
+    argv: list[str]
+    experiment: str
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """Return what is odd about the file and this entry point, in sentences."""
+        return tuple(
+            warning.sentence for warning in self.project.warnings if warning.entry_point in ("", self.entry_point.name)
+        )
+
+
+def make_plan(project: Path, entry_point: str, parameters: Mapping[str, str], experiment: str | None) -> Plan:
+    """Check a project, an entry point, values, the program and the name of the experiment."""
+    found = read_project(project)
+    entry = found.entry_point(entry_point)
+    values = bind(entry, parameters)
+    argv = build_argv(entry, values)
+    resolve_program(argv, folder=found.folder, environment=job_environment({}), where=entry.where)
+    return Plan(found, entry, values, argv, _experiment(found, experiment))
+
+
+def _experiment(project: Project, given: str | None) -> str:
+    if given is not None:
+        return check_experiment_name(given)
+    try:
+        return check_experiment_name(project.name)
+    except InvalidParameterError as error:
+        raise InvalidParameterError(
+            f"the project's name {project.name!r} cannot be an experiment's name",
+            where=str(project.file),
+            hint="change `name:`, or give another with --experiment",
+        ) from error

@@ -1,0 +1,58 @@
+"""Virtual environments for peers that cannot live beside us: made once from the registry, kept in `.test-envs/`."""
+
+from __future__ import annotations
+
+import fcntl
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from hashlib import sha256
+from pathlib import Path
+
+__all__ = ["PREFECT_1", "python_with"]
+
+FOLDER = Path(__file__).parents[1] / ".test-envs"
+
+# Prefect 1.4.1 does not say that it needs the older ones of these.
+PREFECT_1 = ("prefect==1.4.1", "marshmallow<4", "marshmallow-oneofschema<3.2", "pendulum<3", "setuptools<81")
+
+
+def python_with(requirements: tuple[str, ...], folder: Path = FOLDER) -> Path:
+    """Return the interpreter of an environment with these packages, which is made when it is not there yet.
+
+    Args:
+        requirements: What pip is to install.
+        folder: Where environments are kept.
+
+    Raises:
+        CalledProcessError: pip could not install them; its words are in the error's notes.
+    """
+    name = sha256("\n".join([sys.version, *requirements]).encode()).hexdigest()[:16]
+    place = folder / name
+    python = place / "bin" / "python"
+    folder.mkdir(exist_ok=True)
+    with _lock(folder / f"{name}.lock"):
+        if not (place / "complete").exists():
+            shutil.rmtree(place, ignore_errors=True)  # what an interrupted run left
+            _call(sys.executable, "-m", "venv", str(place))
+            if requirements:
+                _call(str(python), "-m", "pip", "install", "--quiet", "--disable-pip-version-check", *requirements)
+            (place / "complete").write_text("\n".join(requirements) + "\n")
+    return python
+
+
+@contextmanager
+def _lock(file: Path) -> Iterator[None]:
+    with file.open("w") as handle:
+        fcntl.flock(handle, fcntl.LOCK_EX)
+        yield
+
+
+def _call(*argv: str) -> None:
+    try:
+        subprocess.run(argv, check=True, stdin=subprocess.DEVNULL, capture_output=True, text=True)
+    except subprocess.CalledProcessError as error:
+        error.add_note(error.stderr[-4000:])
+        raise
