@@ -312,9 +312,16 @@ class TestWithPrefect1:
                 if len(tried) < 3:
                     raise ValueError("once more")
 
+            @task(max_retries=1, retry_delay=datetime.timedelta(milliseconds=1))
+            def never():
+                raise ValueError
+
             with Flow("tried") as flow:
                 third_time()
             assert flow.run().is_successful()
+            with Flow("in vain") as flow:
+                never()
+            flow.run()
         """
         _, lines = run(prefect_1, "other", other=dedent(other))
         _, ours = run(sys.executable, "other", name="ours", other=dedent(other).replace("sys.argv[1:]", "True"))
@@ -323,7 +330,7 @@ class TestWithPrefect1:
             for varying in ("at", "seconds", "message", "engine", "result"):
                 line.pop(varying, None)
         assert lines == ours
-        assert [line.get("attempt", line.get("attempts")) for line in lines] == [None, 1, 2, 3, None]
+        assert [line.get("attempt", line.get("attempts")) for line in lines] == [None, 1, 2, 3, None, None, 1, 2, None]
 
     def test_each_call_joins_the_flow_that_is_being_built(self, run: Run, prefect_1: str) -> None:
         other = """

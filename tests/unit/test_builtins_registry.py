@@ -51,7 +51,7 @@ def test_all_modules_of_the_package_register_something() -> None:
     modules = {
         f"dioptra_builtins.{path.parent.name}.{path.stem}"
         for path in Path(dioptra_builtins.__path__[0]).glob("*/*.py")
-        if path.stem not in ("__init__", "exceptions")
+        if path.stem != "exceptions" and not path.stem.startswith("_")
     }
     assert {name(plugin).rpartition(".")[0] for plugin in PLUGINS} == modules
 

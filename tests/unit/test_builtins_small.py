@@ -13,6 +13,7 @@ from dioptra.errors import ArchiveError, BaseTaskPluginError
 from dioptra_builtins.artifacts.utils import extract_tarfile, extract_tarfile_in_unique_subdir, make_directories
 from dioptra_builtins.data.digits import load_digits
 from dioptra_builtins.estimators.sklearn import fit, init_classifier, predict
+from dioptra_builtins.metrics.performance import get_performance_metric_list
 from dioptra_builtins.plots.robustness import plot_gallery, plot_security_curve
 from dioptra_builtins.random.rng import init_rng
 from dioptra_builtins.random.sample import draw_random_integer, draw_random_integers
@@ -157,3 +158,18 @@ def test_plots_that_cannot_be_drawn_are_refused(tmp_path: Path) -> None:
         plot_security_curve(points=POINTS, file_name="curve.pdf", working_dir=tmp_path)
     with pytest.raises(BaseTaskPluginError, match="lacks 'samples'"):
         plot_security_curve(points=[{"epsilon": 0, "clean_accuracy": 1, "robust_accuracy": 1}], working_dir=tmp_path)
+
+
+@pytest.mark.parametrize("seed", [None, "x", 1.5j])
+def test_a_seed_that_is_no_number_is_one_sentence(seed: Any) -> None:
+    with pytest.raises(BaseTaskPluginError, match="seed must be a whole number, got .*; -1 draws one"):
+        init_rng(seed)
+
+
+def test_a_seed_may_be_text() -> None:
+    assert init_rng("3")[0] == 3  # type: ignore[arg-type]
+
+
+def test_a_request_that_lacks_a_name_is_one_sentence() -> None:
+    with pytest.raises(BaseTaskPluginError, match=r"\{'name': 'x'\} does not ask for a performance metric; write"):
+        get_performance_metric_list([{"name": "x"}])

@@ -69,10 +69,24 @@ def _on_state(runner: Any, _: Any, state: Any) -> None:
     try:
         if state.is_running():
             runner.dioptra_started = perf_counter()
-        elif state.is_retrying() or (state.is_finished() and not state.is_looped()):
+        elif state.is_retrying() or (state.is_finished() and not _goes_on(runner, state)):
             _PrefectJournal(settings.get("attempt_dir"))(_event(runner, state))
     except Exception:
         logger.warning("the journal lacks a line for task %r", runner.task.name, exc_info=True)
+
+
+def _goes_on(runner: Any, state: Any) -> bool:
+    """Tell whether a state is only on the way: of a loop, or a failure that Prefect answers with a retry right away."""
+    if not state.is_failed() or not hasattr(runner, "dioptra_started"):
+        return bool(state.is_looped())
+    retry_on = getattr(runner.task, "retry_on", None)
+    if retry_on and state.result is not None and not isinstance(state.result, tuple(retry_on)):
+        return False
+    return bool(_attempt() <= runner.task.max_retries)
+
+
+def _attempt() -> int:
+    return prefect_1().context.get("task_run_count") or 1
 
 
 def _event(runner: Any, state: Any) -> TaskRetrying | TaskSettled:
@@ -83,4 +97,4 @@ def _event(runner: Any, state: Any) -> TaskRetrying | TaskSettled:
     if state.is_retrying():
         return TaskRetrying(flow, runner.task, slug, state, state.run_count)
     seconds = now - getattr(runner, "dioptra_started", now)
-    return TaskSettled(flow, runner.task, slug, state, seconds, attempts=context.get("task_run_count") or 1)
+    return TaskSettled(flow, runner.task, slug, state, seconds, attempts=_attempt())

@@ -59,7 +59,11 @@ def create_adversarial_images(
         https://arxiv.org/abs/1412.6572
     """
     _check_images(x)
-    _check_numbers(eps=eps, eps_step=eps_step, batch_size=batch_size)
+    eps, eps_step = _number("eps", eps, least=0), _number("eps_step", eps_step, least=math.ulp(0))
+    if batch_size < 1:
+        raise BaseTaskPluginError(f"batch_size must be at least 1, got {batch_size}")
+    if not hasattr(classifier, "classes_"):
+        raise BaseTaskPluginError(f"{type(classifier).__name__} has not been fitted", hint="fit it first")
     order = _norm(norm)
     if targeted and y is None:
         raise BaseTaskPluginError("a targeted attack needs y, the labels to reach")
@@ -71,8 +75,8 @@ def create_adversarial_images(
     attack = method(
         wrapped,
         norm=order,
-        eps=float(eps),
-        eps_step=float(eps_step),
+        eps=eps,
+        eps_step=eps_step,
         minimal=bool(minimal),
         targeted=bool(targeted),
         batch_size=int(batch_size),
@@ -128,13 +132,14 @@ def _check_images(x: NDArray[Any]) -> None:
         raise BaseTaskPluginError(f"x must lie in [0, 1], got {x.min():g} to {x.max():g}")
 
 
-def _check_numbers(*, eps: float, eps_step: float, batch_size: int) -> None:
-    if not (math.isfinite(eps) and eps >= 0):
-        raise BaseTaskPluginError(f"eps must be a number of at least 0, got {eps}")
-    if not (math.isfinite(eps_step) and eps_step > 0):
-        raise BaseTaskPluginError(f"eps_step must be a number above 0, got {eps_step}")
-    if batch_size < 1:
-        raise BaseTaskPluginError(f"batch_size must be at least 1, got {batch_size}")
+def _number(name: str, value: float, *, least: float) -> float:
+    try:
+        number = float(value)
+    except (TypeError, ValueError):
+        number = math.nan
+    if not (math.isfinite(number) and number >= least):
+        raise BaseTaskPluginError(f"{name} must be a number {'above' if least else 'of at least'} 0, got {value!r}")
+    return number
 
 
 def _norm(norm: float | str) -> float:

@@ -73,17 +73,19 @@ def rotate(data: Images, image_size: Sequence[int], degrees: float = 90.0) -> Im
 
 
 def _size(image_size: Sequence[int]) -> tuple[int, int, int | None]:
-    size = tuple(image_size)
-    if (
-        len(size) not in (2, 3)
-        or any(int(length) != length or length < 1 for length in size)
-        or size[2:] not in _CHANNELS
-    ):
+    """Return height, width and channels; a text such as "28,28,1", as scripts of 0.x give it, will do."""
+    try:
+        given = image_size.split(",") if isinstance(image_size, str) else tuple(image_size)
+        size = tuple(int(length) for length in given)
+        whole = all(float(length) == number for length, number in zip(given, size, strict=True))
+    except (TypeError, ValueError):
+        size, whole = (), False
+    if not whole or len(size) not in (2, 3) or min(size) < 1 or size[2:] not in _CHANNELS:
         raise BaseTaskPluginError(
-            f"image_size must be (height, width) or (height, width, channels) in pixels, got {size}",
+            f"image_size must be (height, width) or (height, width, channels) in pixels, got {image_size!r}",
             hint="channels are 1 or 3",
         )
-    return int(size[0]), int(size[1]), int(size[2]) if len(size) == 3 else None
+    return size[0], size[1], size[2] if len(size) == 3 else None
 
 
 def _image_paths(folder: Path) -> list[Path]:

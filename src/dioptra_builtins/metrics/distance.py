@@ -6,12 +6,12 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import structlog
 from numpy.typing import NDArray
 
 from dioptra import pyplugs
 from dioptra.errors import BaseTaskPluginError
 
+from ._request import look_up
 from .exceptions import UnknownDistanceMetricError
 
 if TYPE_CHECKING:
@@ -45,13 +45,7 @@ def get_distance_metric_list(request: Iterable[Mapping[str, str]]) -> list[tuple
     Returns:
         The name and the function of each metric.
     """
-    found = []
-    for entry in request:
-        if entry["func"] in _METRICS:
-            found.append((entry["name"], _METRICS[entry["func"]]))
-        else:
-            structlog.get_logger(__name__).warning("unknown distance metric left out", func=entry["func"])
-    return found
+    return look_up(request, _METRICS, "distance")
 
 
 @pyplugs.register

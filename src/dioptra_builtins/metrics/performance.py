@@ -6,12 +6,12 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
-import structlog
 from numpy.typing import NDArray
 
 from dioptra import pyplugs
 from dioptra.errors import BaseTaskPluginError
 
+from ._request import look_up
 from .exceptions import UnknownPerformanceMetricError
 
 __all__ = [
@@ -40,13 +40,7 @@ def get_performance_metric_list(request: Iterable[Mapping[str, str]]) -> list[tu
     Returns:
         The name and the function of each metric.
     """
-    found = []
-    for entry in request:
-        if entry["func"] in _METRICS:
-            found.append((entry["name"], _METRICS[entry["func"]]))
-        else:
-            structlog.get_logger(__name__).warning("unknown performance metric left out", func=entry["func"])
-    return found
+    return look_up(request, _METRICS, "performance")
 
 
 @pyplugs.register

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from dioptra import pyplugs
+from dioptra.errors import BaseTaskPluginError
 
 __all__ = ["init_rng"]
 
@@ -19,7 +20,14 @@ def init_rng(seed: int = -1) -> tuple[int, np.random.Generator]:
 
     Returns:
         The seed that was used, and the generator. Log the seed: giving it again gives the same numbers.
+
+    Raises:
+        BaseTaskPluginError: The seed is not a whole number.
     """
-    if seed < 0:
-        seed = int(np.random.SeedSequence().entropy)  # type: ignore[arg-type]
-    return seed, np.random.default_rng(seed)
+    try:
+        number = int(seed)
+    except (TypeError, ValueError) as error:
+        raise BaseTaskPluginError(f"seed must be a whole number, got {seed!r}", hint="-1 draws one") from error
+    if number < 0:
+        number = int(np.random.SeedSequence().entropy)  # type: ignore[arg-type]
+    return number, np.random.default_rng(number)
