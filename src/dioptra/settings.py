@@ -27,6 +27,8 @@ SETTINGS: tuple[Setting, ...] = (
     Setting("job_log_as_json", "DIOPTRA_JOB_LOG_AS_JSON", "", "Any text makes an entry point's script log JSON."),
     Setting("tracking_uri", "MLFLOW_TRACKING_URI", "", "MLflow store to use instead of the one in the home."),
     Setting("job_id", "DIOPTRA_JOB_ID", "", "Id of the job that the process belongs to.", "testbed"),
+    Setting("run_id", "DIOPTRA_RUN_ID", "", "MLflow run of the attempt.", "testbed"),
+    Setting("experiment", "DIOPTRA_EXPERIMENT", "", "Name of the experiment that the run is in.", "testbed"),
     Setting("attempt_dir", "DIOPTRA_ATTEMPT_DIR", "", "Folder of the job's attempt.", "testbed"),
     Setting("output_dir", "DIOPTRA_OUTPUT_DIR", "", "Folder of the attempt for files of the script.", "testbed"),
 )

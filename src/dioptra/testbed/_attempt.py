@@ -61,6 +61,8 @@ class Attempt:
             **self._run.environment(),
             "DIOPTRA_HOME": str(self._home.path),
             "DIOPTRA_JOB_ID": self._job.id,
+            "DIOPTRA_RUN_ID": self._run.run_id,
+            "DIOPTRA_EXPERIMENT": self._job.experiment,
             "DIOPTRA_ATTEMPT_DIR": str(self._paths.folder),
             "DIOPTRA_OUTPUT_DIR": str(self._paths.output_dir),
         }

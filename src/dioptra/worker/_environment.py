@@ -10,6 +10,7 @@ from pathlib import Path
 
 from dioptra.errors import InvalidProjectError
 from dioptra.prefect import STAND_IN_DIR
+from dioptra.tracking import IN_JOB_DIR
 
 __all__ = ["job_environment", "resolve_program"]
 
@@ -23,7 +24,9 @@ def job_environment(additions: Mapping[str, str], base: Mapping[str, str] | None
     environment = dict(os.environ if base is None else base)
     path = environment.get("PATH", os.defpath)
     environment["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), path])
-    environment["PYTHONPATH"] = os.pathsep.join(filter(None, [environment.get("PYTHONPATH"), str(STAND_IN_DIR)]))
+    ours = [str(IN_JOB_DIR), str(STAND_IN_DIR)]
+    given = [entry for entry in environment.get("PYTHONPATH", "").split(os.pathsep) if entry and entry not in ours]
+    environment["PYTHONPATH"] = os.pathsep.join([ours[0], *given, ours[1]])
     environment["PYTHONUNBUFFERED"] = "1"
     environment.setdefault("GIT_PYTHON_REFRESH", "quiet")
     return environment | dict(additions)

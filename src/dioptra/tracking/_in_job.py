@@ -1,0 +1,89 @@
+"""MLflow inside a job's processes: whatever thread or process logs, it logs to the job's run, and never ends it.
+
+MLflow keeps the active run of each thread by itself, and forgets the run of its environment once one thread has joined
+it. What another thread or a child process then logs would make runs of its own. Three functions are wrapped to mend
+that; what a script starts explicitly stays its own.
+"""
+
+from __future__ import annotations
+
+import functools
+import os
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+from dioptra import settings
+from dioptra.errors import RefusedError
+
+__all__ = ["IN_JOB_DIR", "join_job"]
+
+IN_JOB_DIR = Path(__file__).parent / "in_job"
+_JOB_TAG = "dioptra.jobId"
+
+
+def join_job(fluent: ModuleType) -> None:
+    """Wrap what logs without naming a run, what chooses an experiment, and what makes a run.
+
+    Args:
+        fluent: MLflow's module `mlflow.tracking.fluent`, just imported in a process of a job.
+    """
+    if not settings.get("run_id"):
+        return
+    module: Any = fluent
+    module._get_or_start_run = _shared(module._get_or_start_run, module)
+    module.set_experiment = _explained(module.set_experiment)
+    module.MlflowClient.create_run = _tagged(module.MlflowClient.create_run)
+
+
+def _shared(original: Callable[[], Any], fluent: Any) -> Callable[[], Any]:
+    """Log to the job's run where no run is active, except that the script's own thread joins it as MLflow has it."""
+
+    @functools.wraps(original)
+    def get_or_start_run() -> Any:
+        if fluent._active_run_stack.get():
+            return original()
+        if os.environ.get("MLFLOW_RUN_ID") and threading.current_thread() is threading.main_thread():
+            return original()
+        return fluent.ActiveRun(fluent.MlflowClient().get_run(settings.get("run_id")))
+
+    return get_or_start_run
+
+
+def _explained(original: Callable[..., Any]) -> Callable[..., Any]:
+    """Say why the job's run cannot move to another experiment; later runs of the script may be in any."""
+
+    @functools.wraps(original)
+    def set_experiment(experiment_name: str | None = None, experiment_id: str | None = None, **more: Any) -> Any:
+        own_name, own_id = settings.get("experiment"), os.environ.get("MLFLOW_EXPERIMENT_ID")
+        elsewhere = experiment_name not in (None, own_name) or experiment_id not in (None, own_id)
+        if elsewhere and os.environ.get("MLFLOW_RUN_ID"):
+            wanted = experiment_name or f"with id {experiment_id}"
+            raise RefusedError(
+                f"the script asks for experiment {wanted!r}, but the job's run is in {own_name!r}",
+                hint=f"run it with --experiment {wanted!r}, or take set_experiment out of the script",
+            )
+        return original(experiment_name, experiment_id, **more)
+
+    return set_experiment
+
+
+def _tagged(original: Callable[..., Any]) -> Callable[..., Any]:
+    """Put the job's id on every run."""
+
+    @functools.wraps(original)
+    def create_run(
+        self: Any,
+        experiment_id: str,
+        start_time: int | None = None,
+        tags: dict[str, Any] | None = None,
+        *args: Any,
+        **more: Any,
+    ) -> Any:
+        return original(
+            self, experiment_id, start_time, {_JOB_TAG: settings.get("job_id"), **(tags or {})}, *args, **more
+        )
+
+    return create_run
