@@ -178,7 +178,9 @@ def test_a_later_run_may_be_in_another_experiment(ran: Callable[[str], Ran], tmp
 def test_a_sitecustomize_of_the_user_has_its_turn(dioptra: Command, project: MakeProject, tmp_path: Path) -> None:
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "sitecustomize.py").write_text("import os; os.environ['MINE'] = 'was here'")
-    script = "import os, sys; print(os.environ.get('MINE'), 'mlflow' in sys.modules, sys.meta_path[0].__class__.__name__)"
+    script = (
+        "import os, sys; print(os.environ.get('MINE'), 'mlflow' in sys.modules, sys.meta_path[0].__class__.__name__)"
+    )
     folder = project("entry_points: {main: {command: python script.py}}", script=script)
 
     without = dioptra("run", str(folder))
