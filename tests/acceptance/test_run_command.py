@@ -342,3 +342,34 @@ def test_no_file_of_the_project_is_changed(dioptra: Command, project: MakeProjec
     dioptra("run", str(folder))
 
     assert sorted((path, path.stat().st_mtime_ns) for path in folder.rglob("*")) == before
+
+
+@pytest.mark.parametrize("as_json", ["", "1"])
+def test_a_flow_that_fails_says_so_in_words(dioptra: Command, project: MakeProject, as_json: str) -> None:
+    script = """\
+from dioptra import Flow, task
+from dioptra.errors import BaseTaskPluginError
+from dioptra.sdk.utilities.logging import attach_stdout_stream_handler, configure_structlog, set_logging_level
+
+attach_stdout_stream_handler(bool(__import__("os").environ["AS_JSON"]))
+set_logging_level("INFO")
+configure_structlog()
+
+@task
+def refuse():
+    raise BaseTaskPluginError("eps must be at least 0, got -1", hint="give 0.3")
+
+with Flow("refusing") as flow:
+    refuse()
+
+flow.run()
+"""
+    folder = project("entry_points: {main: {command: python refuse.py}}", refuse=script)
+
+    said = dioptra("run", str(folder), AS_JSON=as_json)
+
+    assert said.code == 1
+    assert "refuse-1: BaseTaskPluginError: eps must be at least 0, got -1; give 0.3" in said.out
+    assert "Traceback" not in said.out
+    if as_json:
+        assert all(json.loads(line) for line in said.out.splitlines())

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from dioptra.errors import InvalidParameterError, NotFoundError, StoreUnreachableError
+from dioptra.errors import InvalidParameterError, NotFoundError
 from dioptra.tracking import Tracking
 from tests.conftest import clean_environment
 from tests.integration.conftest import s3_client

@@ -350,3 +350,28 @@ class TestLog:
             ("INFO", "task 'echo-1' succeeded"),
             ("INFO", "flow 'logged' succeeded"),
         ]
+
+
+def test_an_interruption_while_the_last_task_is_announced_names_it() -> None:
+    seen: list[str] = []
+
+    def interrupt(event: object) -> None:
+        seen.append(type(event).__name__)
+        if seen == ["FlowStarted", "TaskSettled"]:
+            raise KeyboardInterrupt
+
+    @task
+    def only() -> None:
+        return None
+
+    with Flow("one") as flow:
+        only()
+    with pytest.raises(KeyboardInterrupt), listen(interrupt):
+        flow.run()
+
+    assert seen == ["FlowStarted", "TaskSettled", "FlowSettled"]
+
+
+def test_an_order_after_something_that_is_no_task_is_refused() -> None:
+    with Flow("odd"), pytest.raises(TypeError, match="unsupported operand"):
+        task(lambda: 1)() | 5  # type: ignore[operator]

@@ -6,14 +6,16 @@ import logging
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from types import TracebackType
 
+from dioptra.errors import DioptraError, FlowFailed
 from dioptra.flow._collection import CollectionTask
 from dioptra.flow._events import Event, FlowSettled, FlowStarted, TaskRetrying, TaskSettled
 from dioptra.flow._parameter import Parameter
 from dioptra.flow._state import State, TriggerFailed
 from dioptra.flow._task import OperatorTask
 
-__all__ = ["log_event", "visible_log"]
+__all__ = ["end_in_words", "log_event", "visible_log"]
 
 logger = logging.getLogger("dioptra.flow")
 
@@ -21,7 +23,8 @@ _BETWEEN = (Parameter, CollectionTask, OperatorTask)
 
 
 def log_event(event: Event) -> None:
-    """Log an event: failures with their traceback, and at level DEBUG the success of what nobody called by name."""
+    """Log an event: failures with their traceback, unless they say themselves what is wrong; what nobody called by
+    name at level DEBUG."""
     match event:
         case TaskSettled():
             _log_task(event)
@@ -37,14 +40,16 @@ def log_event(event: Event) -> None:
 
 def _log_task(event: TaskSettled) -> None:
     state, slug = event.state, event.slug
+    level = logging.DEBUG if isinstance(event.task, _BETWEEN) else logging.INFO
     if isinstance(state, TriggerFailed):
-        logger.info("task %r was %s", slug, _said("not run", state.message))
+        logger.log(level, "task %r was %s", slug, _said("not run", state.message))
     elif state.is_skipped():
-        logger.info("task %r was %s", slug, _said("skipped", state.message))
+        logger.log(level, "task %r was %s", slug, _said("skipped", state.message))
     elif state.is_failed():
-        logger.error("task %r failed after %.3f s%s", slug, event.seconds, _tried(event), exc_info=_cause(state))
+        failed = f"task %r failed after %.3f s%s{': %s' if _in_words(state) else ''}"
+        words = [state.message] if _in_words(state) else []
+        logger.error(failed, slug, event.seconds, _tried(event), *words, exc_info=_cause(state))
     else:
-        level = logging.DEBUG if isinstance(event.task, _BETWEEN) else logging.INFO
         logger.log(level, "task %r succeeded after %.3f s%s", slug, event.seconds, _tried(event))
 
 
@@ -59,8 +64,28 @@ def _tried(event: TaskSettled) -> str:
     return f" and {event.attempts} attempts" if event.attempts > 1 else ""
 
 
+def _in_words(state: State) -> bool:
+    """Tell whether an error says itself what is wrong and what would be right, so that a traceback adds nothing."""
+    return isinstance(state.result, DioptraError)
+
+
 def _cause(state: State) -> BaseException | None:
-    return state.result if isinstance(state.result, BaseException) else None
+    return state.result if isinstance(state.result, BaseException) and not _in_words(state) else None
+
+
+def end_in_words() -> None:
+    """Let a job's script that a failed flow ends say so in words: what failed has been logged with its traceback."""
+    before = sys.excepthook
+
+    def say(kind: type[BaseException], error: BaseException, traceback: TracebackType | None) -> None:
+        if not isinstance(error, FlowFailed):
+            before(kind, error, traceback)
+        elif logger.hasHandlers():
+            logger.error("%s", error)
+        else:
+            print(error, file=sys.stderr)
+
+    sys.excepthook = say
 
 
 @contextmanager

@@ -22,7 +22,7 @@ from dioptra.flow._events import (
     listeners,
 )
 from dioptra.flow._gate import stopped
-from dioptra.flow._log import log_event, visible_log
+from dioptra.flow._log import end_in_words, log_event, visible_log
 from dioptra.flow._parameter import Parameter
 from dioptra.flow._state import Failed, Retrying, State, Success, TriggerFailed
 from dioptra.flow._task import Task
@@ -86,6 +86,8 @@ def execute(flow: Flow, values: Mapping[str, Any], *, raise_on_failure: bool) ->
         announce = Announcer([*listeners(), log_event, *_journal(attempt_dir)])
         state = _Run(flow, values, announce).settle_all(order)
     if raise_on_failure and state.is_failed():
+        if attempt_dir:
+            end_in_words()
         raise _failure(flow, state) from _first_cause(state.result)
     return state
 
@@ -111,11 +113,13 @@ class _Run:
         """Settle the tasks in order and return the flow's state; an interruption is announced and raised on."""
         start = perf_counter()
         self.announce(FlowStarted(self.flow.name, len(order)))
+        slug = ""
         try:
             for task in order:
-                self.settle(task, self.flow.node(task))
+                node = self.flow.node(task)
+                slug = node.slug
+                self.settle(task, node)
         except BaseException as interruption:
-            slug = self.flow.node(order[len(self.states)]).slug
             state: State = Failed(f"interrupted in task {slug!r} by {type(interruption).__name__}", self.states)
             self.announce(FlowSettled(self.flow.name, state, perf_counter() - start))
             raise

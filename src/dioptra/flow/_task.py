@@ -168,6 +168,8 @@ class Task(Operators):
         task.set_upstream(self, flow=flow, key=key)
 
     def __or__(self, other: Task) -> Task:
+        if not isinstance(other, Task):
+            return NotImplemented
         self.set_downstream(other)
         return other
 
