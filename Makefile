@@ -36,6 +36,7 @@ format: $(VENV)/.lint ## format the code
 
 bench: $(VENV)/.core ## measure speed beside the peers, as ratios
 	@$(BIN)/python bench/run.py
+	@$(BIN)/python bench/flows.py
 
 clean: ## remove the environment and what tests leave behind
 	rm -rf $(VENV) dist .pytest_cache .mypy_cache .ruff_cache .hypothesis .coverage .coverage.*
