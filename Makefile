@@ -38,8 +38,8 @@ bench: $(VENV)/.core ## measure speed beside the peers, as ratios
 	@$(BIN)/python bench/run.py
 	@$(BIN)/python bench/flows.py
 
-clean: ## remove the environment and what tests leave behind
-	rm -rf $(VENV) dist .pytest_cache .mypy_cache .ruff_cache .hypothesis .coverage .coverage.*
+clean: ## remove the environments and what tests leave behind
+	rm -rf $(VENV) .test-envs dist .pytest_cache .mypy_cache .ruff_cache .hypothesis .coverage .coverage.*
 
 $(VENV)/.made:
 	@test -n "$(PYTHON)" || { echo "Python 3.11 or newer is needed and was not found; name one: make demo PYTHON=/path/to/python3.12" >&2; exit 2; }

@@ -147,7 +147,7 @@ def test_a_bad_name_of_an_undeclared_parameter_is_refused(name: str) -> None:
         ('run "{{\\"k\\": 1}}" {{{a}}}', ["run", '{"k": 1}', "{V}"]),
         ("run 'a;b|c' \"x > y\" 'it costs $HOME'", ["run", "a;b|c", "x > y", "it costs $HOME"]),
         ("run \\\n --a {a}", ["run", "--a", "V"]),
-        ("run 5$ a~ \"*\"", ["run", "5$", "a~", "*"]),
+        ('run 5$ a~ "*"', ["run", "5$", "a~", "*"]),
     ],
 )
 def test_tokens_first_then_values(command: str, argv: list[str]) -> None:
