@@ -29,6 +29,7 @@ SETTINGS: tuple[Setting, ...] = (
     Setting("job_id", "DIOPTRA_JOB_ID", "", "Id of the job that the process belongs to.", "testbed"),
     Setting("run_id", "DIOPTRA_RUN_ID", "", "MLflow run of the attempt.", "testbed"),
     Setting("experiment", "DIOPTRA_EXPERIMENT", "", "Name of the experiment that the run is in.", "testbed"),
+    Setting("worker_pid", "DIOPTRA_WORKER_PID", "", "Id of the process that runs the attempt.", "testbed"),
     Setting("attempt_dir", "DIOPTRA_ATTEMPT_DIR", "", "Folder of the job's attempt.", "testbed"),
     Setting("output_dir", "DIOPTRA_OUTPUT_DIR", "", "Folder of the attempt for files of the script.", "testbed"),
 )

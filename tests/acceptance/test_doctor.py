@@ -29,6 +29,8 @@ def test_everything_is_in_order_here(dioptra: Command, tmp_path: Path) -> None:
         ({"DIOPTRA_PLUGIN_DIR": "/nowhere"}, "DIOPTRA_PLUGIN_DIR .* /nowhere is not a folder"),
         ({"DIOPTRA_HOME": "/dev/null/x"}, "home .* cannot be written to; set DIOPTRA_HOME"),
         ({"MLFLOW_TRACKING_URI": "http://127.0.0.1:1"}, "tracking store .* cannot be reached"),
+        ({"MLFLOW_TRACKING_URI": "sqlite:////nonexistent/x.db"}, "tracking store .* in a folder that does not exist"),
+        ({"DIOPTRA_HOME": "/srv/ho?me"}, "tracking store .* has '?' in its path"),
     ],
 )
 def test_what_is_wrong_is_said(dioptra: Command, environment: dict[str, str], sentence: str) -> None:
@@ -81,6 +83,10 @@ def test_the_shell_completes_what_can_be_typed(dioptra: Command, project: Callab
     assert complete("dioptra run . -e train -P s", folder, home) == ["seed="]
     assert complete(f"dioptra job show {job_id[:2]}", folder, home) == [job_id[:8]]
     assert complete("dioptra run -e ", tmp_path, home) == []
+    assert complete("dioptra run project -e ", tmp_path, home) == ["train"]
+    assert complete("dioptra run project --experiment x -e train -P r", tmp_path, home) == ["rate="]
+    assert complete(f"dioptra job show {job_id[:12]}", folder, home) == [job_id]
+    assert complete("dioptra init mine --example d", tmp_path, home) == ["digits"]
 
 
 @pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])

@@ -83,9 +83,17 @@ if __name__ == "__main__":
 """
 
 
+BEFORE_A_CHILD = """
+import os, subprocess, sys, mlflow
+subprocess.run([sys.executable, "-c", "import mlflow; mlflow.log_metric('child', 1)"], check=True)
+mlflow.log_metric("running", mlflow.get_run(os.environ["DIOPTRA_RUN_ID"]).info.status == "RUNNING")
+"""
+
+
 @pytest.mark.parametrize(
     ("script", "metrics"),
     [
+        (BEFORE_A_CHILD, {"child": 1, "running": 1}),
         (IN_THREADS, {"m0": 0, "m1": 1, "m2": 2, "m3": 3, "last": 1}),
         (BEFORE_THE_SCRIPT_JOINS, {"early": 1, "late": 2, "after": 3, "at_the_end": 4}),
         (IN_PROCESSES, {"m0": 0, "m1": 1, "m2": 2, "last": 1}),
@@ -121,6 +129,20 @@ with mlflow.start_run():
     t = threading.Thread(target=trial); t.start(); t.join()
     mlflow.log_metric("first", 1)
 """
+IN_A_THREAD_FIRST = """
+import threading, mlflow
+def trial():
+    with mlflow.start_run(run_name="second"): mlflow.log_metric("second", 2)
+t = threading.Thread(target=trial); t.start(); t.join()
+with mlflow.start_run(): mlflow.log_metric("first", 1)
+"""
+IN_A_THREAD_OF_A_NESTED_RUN = """
+import threading, mlflow
+with mlflow.start_run():
+    mlflow.log_metric("first", 1)
+    with mlflow.start_run(nested=True, run_name="second"):
+        t = threading.Thread(target=mlflow.log_metric, args=("second", 2)); t.start(); t.join()
+"""
 BY_CLIENT = """
 import mlflow, os
 client = mlflow.MlflowClient()
@@ -131,7 +153,9 @@ with mlflow.start_run(): mlflow.log_metric("first", 1)
 """
 
 
-@pytest.mark.parametrize("script", [SECOND, NESTED, IN_A_THREAD_OF_ITS_OWN, BY_CLIENT])
+@pytest.mark.parametrize(
+    "script", [SECOND, NESTED, IN_A_THREAD_OF_ITS_OWN, IN_A_THREAD_FIRST, IN_A_THREAD_OF_A_NESTED_RUN, BY_CLIENT]
+)
 def test_a_run_that_the_script_starts_is_its_own_and_carries_the_job(ran: Callable[[str], Ran], script: str) -> None:
     job = ran(script)
 

@@ -196,3 +196,39 @@ def test_only_warnings_that_concern_the_entry_point_are_said(dioptra: Command, p
 
     assert "'comand' means nothing" in dioptra("run", str(folder), "-e", "a", "--dry-run").err
     assert dioptra("run", str(folder), "-e", "b", "--dry-run").err == ""
+
+
+@pytest.mark.parametrize(
+    ("text", "warning", "error"),
+    [
+        (
+            "entry_points: {main: {command: 'x {eps}', parameters: {eps: {type: float, default 1}}}}",
+            "'default 1' means nothing in entry_points.main.parameters.eps; did you mean 'default'?",
+            "missing parameter 'eps' (float)",
+        ),
+        (
+            "entry_points: {main: {command: 'x {eps}', paramters: {eps: float}}}",
+            "'paramters' means nothing in entry_points.main; did you mean 'parameters'?",
+            "uses {eps}, which is not a parameter",
+        ),
+        ("entrypoints: {main: {command: x}}", "did you mean 'entry_points'?", "no entry point 'main' (have: none)"),
+    ],
+)
+def test_what_is_odd_about_a_file_is_said_with_the_error(
+    dioptra: Command, project: MakeProject, text: str, warning: str, error: str
+) -> None:
+    said = dioptra("run", str(project(text)))
+
+    assert said.code in (3, 7)
+    assert said.err.splitlines()[0].startswith("Warning: ")
+    assert warning in said.err.splitlines()[0]
+    assert error in said.err.splitlines()[1]
+
+
+def test_a_mistyped_parameter_is_passed_on_and_said(dioptra: Command, project: MakeProject) -> None:
+    text = "entry_points: {main: {command: 'echo {batch_size}', parameters: {batch_size: {default: 1}}}}"
+
+    said = dioptra("run", str(project(text)), "-P", "bacth_size=3")
+
+    assert said.out == "1 --bacth_size 3\n"
+    assert "'bacth_size' is not declared and is passed on as --bacth_size; did you mean 'batch_size'?" in said.err

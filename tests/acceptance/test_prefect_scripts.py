@@ -247,6 +247,48 @@ class TestWithoutPrefect:
 
         assert (job.status, lines[-1]["state"]) == ("finished", "Failed")
 
+    @pytest.mark.parametrize(
+        ("call", "status", "reason"),
+        [
+            ("flow.run()", "failed", "exit code 1"),
+            ("in_a_thread(flow.run)", "failed", "flow 'leaving' ended failed"),
+            ("in_a_thread(careful)", "finished", ""),
+            ("careful()", "finished", ""),
+        ],
+    )
+    def test_a_failed_flow_fails_the_job_unless_it_is_caught(
+        self, call: str, status: str, reason: str, run: Run
+    ) -> None:
+        other = """
+            import sys
+            import threading
+            from prefect import Flow, task
+            from dioptra import FlowFailed
+
+            @task
+            def leave():
+                sys.exit(0)
+
+            with Flow("leaving") as flow:
+                leave()
+
+            def careful():
+                try:
+                    flow.run()
+                except FlowFailed as error:
+                    print(error)
+
+            def in_a_thread(function):
+                thread = threading.Thread(target=function)
+                thread.start()
+                thread.join()
+
+        """
+        job, lines = run(sys.executable, "other", other=dedent(other) + call)
+
+        assert (job.status, job.reason) == (status, reason)
+        assert [line["message"] for line in lines if line["event"] == "task"] == ["SystemExit: 0"]
+
 
 @pytest.mark.own_environment
 class TestWithPrefect1:
@@ -459,6 +501,8 @@ def test_the_journal_is_read_whatever_stands_in_it(tmp_path: Path) -> None:
         ),
         ([ended("b", "Cancelled", **engine)], "flow 'b' ended cancelled"),
         ([json.dumps({"event": "task", "state": "Failed"} | engine)], ""),
+        ([ended("a", "Failed"), json.dumps({"event": "flow-uncaught", "flow": "a"})], "flow 'a' ended failed"),
+        ([json.dumps({"event": "task", "slug": '"event": "flow-uncaught"'})], ""),
         ([ended("b", "Failed", **engine)[:-1], '["engine": "prefect"]', '"\\xff", "engine": "prefect'], ""),
     ]:
         (tmp_path / "flow.jsonl").write_text("\n".join(lines))

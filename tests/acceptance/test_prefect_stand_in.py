@@ -70,6 +70,7 @@ class TestInTheAbsenceOfARealOne:
                 context = prefect.context
                 assert context.parameters == context.get("parameters") == context["parameters"] == {"x": 1, "y": 5}
                 assert (context.flow_name, context.task_name, context.task_slug) == ("sums", "adder", "adder-1")
+                assert context.task_run_count == context["task_run_count"] == 1
                 assert "task_name" in context and context.get("map_index", -1) == -1
                 context.logger.info("in the task")
 
@@ -113,11 +114,51 @@ class TestInTheAbsenceOfARealOne:
             ("import prefect.tasks", "prefect.tasks"),
             ("from prefect.tasks.control_flow import case", "prefect.tasks"),
             ("from prefect.utilities.tasks import task", "prefect.utilities.tasks"),
+            ("from prefect.engine.state import Cached", "prefect.engine.state.Cached"),
+            ("from prefect.engine.signals import VALIDATIONFAIL", "prefect.engine.signals.VALIDATIONFAIL"),
+            ("from prefect.engine import executors", "prefect.engine.executors"),
+            ("from prefect.triggers import never", "prefect.triggers.never"),
+            ("from prefect.utilities.logging import configure_logging", "prefect.utilities.logging.configure_logging"),
+            ("import prefect; prefect.engine.state.Cached", "prefect.engine.state.Cached"),
+            ("import prefect; prefect.utilities.tasks", "prefect.utilities.tasks"),
+            ("import prefect; prefect.Flow('x').visualize()", "prefect.Flow.visualize"),
         ],
     )
     def test_what_it_has_not_says_what_to_do(self, code: str, missing: str) -> None:
         assert f"Dioptra's stand-in for Prefect 1 has no {missing!r}; use what it has (Flow, Parameter, " in run(code)
         assert run(code).endswith("or install the real Prefect 1: pip install 'dioptra-testbed[prefect1]'")
+
+    @pytest.mark.parametrize(
+        ("code", "words"),
+        [
+            (
+                "Flow('x', schedule=1)",
+                "Flow(...) of Dioptra's stand-in for Prefect 1 cannot have 'schedule'; leave it out",
+            ),
+            ("Flow('x', 1)", "cannot have 'schedule'"),
+            ("Flow('x', state_handlers=[print])", "cannot have 'state_handlers'"),
+            (
+                "Flow('x', shedule=None)",
+                "TypeError: Flow(...) of Dioptra's stand-in for Prefect 1 cannot have 'shedule'",
+            ),
+            ("Flow('x').run(executor=1)", "Flow.run(...) of Dioptra's stand-in for Prefect 1 cannot have 'executor'"),
+            ("Flow('x').run([1])", "Flow.run takes its parameters as a dictionary, not as [1]"),
+            ("Flow('x').run(exeggutor=1)", "unexpected parameters: exeggutor"),
+        ],
+    )
+    def test_options_that_mean_nothing_here_are_explained(self, code: str, words: str) -> None:
+        assert words in run(f"from prefect import Flow; {code}")
+
+    def test_options_that_ask_for_nothing_are_let_pass(self) -> None:
+        printed = run("""
+            import copy, pickle
+            from prefect import Flow, Parameter
+            with Flow("x", None, executor=None, state_handlers=[]) as flow:
+                Parameter("state")()
+            print(flow.run(executor=None, run_on_schedule=False, state=5).is_successful())
+            print(copy.copy(flow).name, pickle.loads(pickle.dumps(Flow("y"))).name, hasattr(flow, "diagnose"))
+        """)
+        assert printed == "True\nx y False\n"
 
     def test_a_probe_for_another_name_is_answered(self) -> None:
         assert (
@@ -182,8 +223,9 @@ class TestGivingWay:
 
 
 def test_the_path_of_a_job(monkeypatch: pytest.MonkeyPatch) -> None:
+    from dioptra.tracking import IN_JOB_DIR
     from dioptra.worker import job_environment
 
     for before, after in [("", ""), ("/mine", "/mine:"), ("/mine:/yours", "/mine:/yours:")]:
         monkeypatch.setenv("PYTHONPATH", before)
-        assert job_environment({})["PYTHONPATH"] == f"{after}{STAND_IN_DIR}"
+        assert job_environment({})["PYTHONPATH"] == f"{IN_JOB_DIR}:{after}{STAND_IN_DIR}"

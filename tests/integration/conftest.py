@@ -80,7 +80,7 @@ def _weed_command(folder: Path, ports: list[int]) -> list[str]:
              "filer.port", "filer.port.grpc")  # fmt: skip
     return [
         program, "server", "-s3", "-filer", f"-dir={folder}", "-ip=127.0.0.1", "-ip.bind=127.0.0.1",
-        "-master.telemetry=false", f"-s3.config={folder / 's3.json'}", "-master.volumeSizeLimitMB=64",
+        "-master.telemetry=false", f"-s3.config={folder / 's3.json'}", "-master.volumeSizeLimitMB=64", "-volume.max=500",
         *(f"-{name}={port}" for name, port in zip(names, ports, strict=False)),
     ]  # fmt: skip
 
@@ -91,7 +91,10 @@ def _wait_for_s3(environment: dict[str, str], process: subprocess.Popen[bytes], 
         if process.poll() is not None:
             break
         try:
-            s3_client(environment).list_buckets()
+            client = s3_client(environment)
+            bucket = f"ready-{time.monotonic_ns()}"
+            client.create_bucket(Bucket=bucket)
+            client.put_object(Bucket=bucket, Key="x", Body=b"x")
             return
         except Exception:
             time.sleep(0.2)

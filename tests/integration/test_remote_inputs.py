@@ -159,6 +159,8 @@ def test_names_that_lead_out_are_refused(tmp_path: Path) -> None:
     ("uri", "error", "message"),
     [
         ("nosuch://x/y", UsageError, "cannot be read .*use s3://"),
+        ("data://x", StoreUnreachableError, "cannot be read"),
+        ("http://127.0.0.1:1/", UsageError, "is no file, and a folder cannot be fetched by http; name a file"),
         ("gs://bucket/x", BaseOptionalDependencyError, r"pip install 'dioptra-testbed\[gcs\]'"),
     ],
 )
@@ -169,7 +171,16 @@ def test_stores_that_are_not_known(tmp_path: Path, uri: str, error: type[Dioptra
 
 @pytest.mark.parametrize(
     ("text", "remote"),
-    [("s3://a", True), ("https://a", True), ("a/b", False), ("file:///a", False), ("://", False), ("a:b", False)],
+    [
+        ("s3://a", True),
+        ("S3://a", True),
+        ("FILE:///a", False),
+        ("https://a", True),
+        ("a/b", False),
+        ("file:///a", False),
+        ("://", False),
+        ("a:b", False),
+    ],
 )
 def test_what_has_to_be_fetched(text: str, remote: bool) -> None:
     assert is_remote(text) is remote

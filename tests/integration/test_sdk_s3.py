@@ -20,6 +20,8 @@ from tests.integration.conftest import s3_client
         ("s3://bucket/", ("bucket", "")),
         ("s3://bucket/a/b c#d?e", ("bucket", "a/b c#d?e")),
         ("s3://bucket/a/bucket/", ("bucket", "a/bucket/")),
+        ("s3://s/x/s", ("s", "x/s")),
+        ("S3://3/3", ("3", "3")),
     ],
 )
 def test_a_uri_names_bucket_and_prefix(uri: str, expected: tuple[str, str]) -> None:
@@ -85,3 +87,12 @@ def test_no_key_leads_out_of_the_folder(key: str, tmp_path: Path) -> None:
     for preserve in (True, False):
         with pytest.raises(UsageError, match="would lead out of"):
             download_files(Keys("fine.py", key), tmp_path, "bucket", preserve_key_paths=preserve)
+
+
+@pytest.mark.parametrize("keys", [("a", "a/b"), ("x", "d/a/b/c", "d/a")])
+def test_no_key_is_a_file_and_a_folder(keys: tuple[str, ...], tmp_path: Path) -> None:
+    with pytest.raises(
+        UsageError, match=r"s3://bucket/: the key '(a|d/a)' would be a file and a folder; choose another"
+    ):
+        download_files(Keys(*keys), tmp_path / "to", "bucket", preserve_key_paths=True)
+    assert not (tmp_path / "to").exists()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import operator
 from collections.abc import Callable
+from functools import partial
 from typing import Any, Tuple  # noqa: UP035  # scripts of 0.x annotate with it
 
 import pytest
@@ -517,3 +518,66 @@ class TestParameters:
     def test_defaults(self, parameter: Parameter, required: bool, value: Any) -> None:
         assert parameter.required is required
         assert parameter.default == value
+
+
+def nested(value: Any, depth: int) -> Any:
+    for _ in range(depth):
+        value = [value]
+    return value
+
+
+class TestOddArguments:
+    def test_collections_may_be_deep(self) -> None:
+        assert outcome(lambda: echo(value=nested(total(1), 100))) == nested(11, 100)
+        constant = nested(1, 3_000)
+        assert outcome(lambda: echo(value=constant)) is constant
+
+    @pytest.mark.parametrize("depth", [101, 3_000])
+    def test_too_deep_collections_are_refused(self, depth: int) -> None:
+        with Flow("deep"), pytest.raises(TaskDefinitionError, match="'deep' has a task more than 100 collections deep"):
+            echo(value=nested(total(1), depth))
+
+    def test_one_that_contains_itself_and_a_task_is_refused(self) -> None:
+        with Flow("ring"):
+            ring: list[Any] = [total(1)]
+            ring += [ring, {"again": ring}]
+            with pytest.raises(TaskDefinitionError, match="or contains itself; let a task build the collection"):
+                echo(value=ring)
+
+    def test_one_that_contains_itself_beside_a_task_is_a_value(self) -> None:
+        ring: list[Any] = []
+        ring.append(ring)
+        assert outcome(lambda: echo(value=[total(1), ring]))[1] is ring
+
+    def test_parameters_keep_the_order_in_which_they_are_named(self) -> None:
+        with Flow("order") as flow:
+            echo(value=[Parameter("a"), [Parameter("b")], Parameter("c")])
+        assert [made.name for made in flow.get_tasks(task_type=Parameter)] == ["a", "b", "c"]
+
+    @pytest.mark.parametrize("odd", [5, "abc", b"abc", {"a": 1}])
+    def test_upstream_tasks_that_are_no_list(self, odd: Any) -> None:
+        with Flow("odd") as flow:
+            with pytest.raises(FlowError, match=r"^upstream_tasks=.* is not a list of tasks; write upstream_tasks=\["):
+                total(1, upstream_tasks=odd)
+            with pytest.raises(FlowError, match="^downstream_tasks=.* is not a list of tasks"):
+                flow.set_dependencies(total, downstream_tasks=odd)
+        assert flow.tasks == set()
+
+    def test_a_flow_that_is_none(self) -> None:
+        with Flow("real"), pytest.raises(FlowError, match="task 'total' was called with flow='x', which is no Flow"):
+            total(1, flow="x")  # type: ignore[arg-type]
+
+    def test_async_functions_are_refused(self) -> None:
+        async def later() -> None: ...
+
+        async def many() -> Any:
+            yield 1
+
+        class Later:
+            async def __call__(self) -> None: ...
+
+        for made in (later, many, Later(), partial(later)):
+            with pytest.raises(TaskDefinitionError, match="cannot be a task, because it is an async function; write a"):
+                task(made)
+        with pytest.raises(TaskDefinitionError, match="async function"):
+            type("Later", (Task,), {"run": later})()

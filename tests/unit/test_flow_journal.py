@@ -225,3 +225,56 @@ def test_the_log_of_a_job_is_seen(setup: str, in_job: bool, seen: str | None, tm
     assert done.stderr.count(seen or "succeeded") == (1 if seen else 0)
     assert done.stdout == "[] 0\n"
     assert (tmp_path / "flow.jsonl").exists() is in_job
+
+
+THREAD = """
+import threading
+{before}
+from dioptra import Flow, FlowFailed, task
+
+@task
+def fail():
+    raise ValueError("no way")
+
+def build():
+    with Flow("kept") as flow:
+        fail()
+    return flow
+
+def careful():
+    try:
+        build().run()
+    except FlowFailed:
+        print("handled")
+
+thread = threading.Thread(target={target})
+thread.start()
+thread.join()
+"""
+
+
+@pytest.mark.parametrize(
+    ("target", "before", "noted", "said"),
+    [
+        ("lambda: build().run()", "", ["kept"], "flow 'kept' failed: 1 of 1 tasks failed"),
+        ("lambda: build().run()", "threading.excepthook = lambda args: print('own hook')", ["kept"], "own hook"),
+        ("lambda: (careful(), build().run())", "", ["kept"], "handled"),
+        ("careful", "", [], "handled"),
+        ("lambda: build().run(raise_on_failure=False)", "", [], "ValueError: no way"),
+        ("lambda: (careful(), 1 / 0)", "", [], "ZeroDivisionError"),
+    ],
+)
+def test_a_failure_that_ends_a_thread_is_noted(
+    target: str, before: str, noted: list[str], said: str, tmp_path: Path
+) -> None:
+    environment = {key: value for key, value in os.environ.items() if not key.startswith("DIOPTRA_")}
+    done = subprocess.run(
+        [sys.executable, "-c", THREAD.format(target=target, before=before)],
+        env=environment | {"DIOPTRA_ATTEMPT_DIR": str(tmp_path)},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert [line["flow"] for line in lines(tmp_path) if line["event"] == "flow-uncaught"] == noted
+    assert said in done.stdout + done.stderr
+    assert "FlowFailed" not in done.stderr

@@ -203,7 +203,7 @@ class TestFailure:
         flow.set_reference_tasks([])
         assert flow.run(raise_on_failure=False).is_failed()
 
-    @pytest.mark.parametrize("kind", [KeyboardInterrupt, SystemExit])
+    @pytest.mark.parametrize("kind", [KeyboardInterrupt, GeneratorExit])
     def test_interruptions_end_the_run_at_once(self, kind: type[BaseException]) -> None:
         ran: list[int] = []
         events: list[Event] = []
@@ -218,8 +218,34 @@ class TestFailure:
         assert events[-1].state.message == f"interrupted in task 'fail-1' by {kind.__name__}"
         assert events[-1].state.is_failed()
 
+    def test_a_task_that_exits_has_failed_and_the_others_go_on(self) -> None:
+        with Flow("exits") as flow:
+            failed = fail(error=SystemExit(0))
+            not_run, other = echo(failed), plus_one(1)
+        state = flow.run(raise_on_failure=False)
+        assert (type(state.result[failed]), state.result[failed].message) == (Failed, "SystemExit: 0")
+        assert (type(state.result[not_run]), state.result[other].result) == (TriggerFailed, 2)
+        with pytest.raises(FlowFailed, match="fail-1: SystemExit: 0"):
+            flow.run()
+
+    def test_a_trigger_that_exits_fails_its_task(self) -> None:
+        def leave(_: object) -> bool:
+            raise SystemExit(0)
+
+        with Flow("exits") as flow:
+            made = echo(task_args={"trigger": leave})
+        state = flow.run(raise_on_failure=False).result[made]
+        assert (type(state), state.message) == (TriggerFailed, "not run, because its trigger raised SystemExit: 0")
+
 
 class TestParameters:
+    @pytest.mark.parametrize("given", [[1], [], "x", 5])
+    def test_what_is_no_dictionary_is_refused(self, given: Any) -> None:
+        with pytest.raises(
+            FlowParameterError, match=r"takes its parameters as a dictionary, not as .*; write flow\.run\("
+        ):
+            self.flow()[0].run(given)
+
     def flow(self) -> tuple[Flow, Task]:
         with Flow("parameters") as flow:
             made = echo([Parameter("epsilon"), Parameter("seed", default=7), Parameter("note", required=False)])

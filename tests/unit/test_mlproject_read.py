@@ -132,6 +132,7 @@ def test_what_means_nothing_is_said(tmp_path: Path, text: str, warning: str) -> 
         ("name: a\nx: 1\nname: b", r"line 3: 'name' is given twice \(lines 1 and 3\); keep one"),
         ("name: !!python/object/apply:os.system ['true']", "YAML tags are not allowed .*python/object"),
         ("name: !mine x", "YAML tags are not allowed .*!mine"),
+        ("a: 1\nname: !!float 3", "line 2: YAML tags are not allowed .*float"),
         (b"name: \xff", r"is not UTF-8 \(byte 0xff at 6\)"),
         ("name: x".encode("utf-16"), "is not UTF-8"),
         ("name: a\0b", "is not YAML"),

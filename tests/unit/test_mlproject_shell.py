@@ -36,7 +36,15 @@ def entry(command: str, *names: str) -> EntryPoint:
         ("echo ${{HOME}} {x}", 'echo ${HOME} "${1}"'),
         ("PYTHONPATH=. python a.py {x}", 'PYTHONPATH=. python a.py "${1}"'),
         ("(a {x})", '(a "${1}")'),
-        ("a 'it {{is}}' && b # {{don't}} {x}", "a 'it {is}' && b # {{don't}} {x}"),
+        ("a 'it {{is}}' && b # {{don't}} {x}", "a 'it {is}' && b "),
+        ("a # don't\nb {x} # won't", 'a \nb "${1}" '),
+        ("a {x} 2>&1 | tee log", 'a "${1}" 2>&1 | tee log'),
+        ("a {x} &> {y}", 'a "${1}" &> "${2}"'),
+        ("for i in 1 2; do a {x}; done", 'for i in 1 2; do a "${1}"; done'),
+        ("if a {x}; then b; else c {y}; fi", 'if a "${1}"; then b; else c "${2}"; fi'),
+        ("set -eo pipefail\na {x} | b", 'set -eo pipefail\na "${1}" | b'),
+        ("GPU={x} python a.py {y}", 'GPU="${1}" python a.py "${2}"'),
+        ("(cd sub && a {x}) > {y}", '(cd sub && a "${1}") > "${2}"'),
         ("a \\'{x} && b", 'a \\\'"${1}" && b'),
         ("a $(date) {x}", 'a $(date) "${1}"'),
         ("a *.txt {x}", 'a *.txt "${1}"'),
@@ -71,6 +79,7 @@ def test_more_than_nine_values() -> None:
         ("a '{x}' && b", r"uses \{x\} inside quotes; take the quotes away: a value is always one word"),
         ('a "{x}" && b', r"uses \{x\} inside quotes"),
         ('a "$(b {x})"', r"uses \{x\} inside quotes"),
+        ('a "$(b "{x}")"', "could read a value as syntax"),
         ("a {z} && b", r"uses \{z\}, which is not a parameter \(have: x\)"),
         (
             "a ${HOME}",
@@ -78,14 +87,42 @@ def test_more_than_nine_values() -> None:
         ),
         ("a {x.y} && b", r"uses \{x.y\}, which is not a parameter"),
         ("{ a; }", r"which is not a parameter"),
-        (
-            "a $(({x} + 1))",
-            r"uses \{x\} together with '\(\(', which could read the value as syntax; put it in a script",
-        ),
-        ("[[ {x} -eq 1 ]] && b", r"uses \{x\} together with '\[\['"),
-        ("cat <<END\n{x}\nEND", "together with '<<'"),
-        ("eval {x}; b", "together with 'eval'"),
-        ("a `b {x}`", "together with '`'"),
+        *[
+            (command, "could read a value as syntax; put it in a script")
+            for command in [
+                "a $(({x} + 1))",
+                "[[ {x} -eq 1 ]] && b",
+                "cat <<END\n{x}\nEND",
+                "eval {x}; b",
+                "a `b {x}`",
+                "echo $[{x}+1] && true",
+                "A=hello; echo ${{A:{x}}}",
+                "a[{x}]=1; b",
+                "test -v {x} || a",
+                "[ {x} -eq 1 ] || a",
+                "printf -v {x} hi; a",
+                "trap {x} EXIT; a",
+                "true && bash -c {x}",
+                "true && /bin/sh -c {x}",
+                "true && \\eval {x}",
+                "true && 'eval' {x}",
+                "true && {x} a",
+                "true && $RUN {x}",
+                "read {x} < f",
+                ". {x} && a",
+                "export {x} && a",
+                "unset {x}; a",
+                "X={x}; export $X",
+                "X={x}; let Y=X",
+                "declare -i N; N={x}; a",
+                "env bash -c {x} && a",
+                'a "$(b)" {x} | c',
+                "a {x} $(test -v {x})",
+                "if test -v {x}; then a; fi",
+                "f() {{ eval $1; }}; f {x}",
+                "> f eval {x}",
+            ]
+        ],
     ],
 )
 def test_where_a_value_could_become_syntax_it_is_refused(command: str, message: str) -> None:
@@ -122,3 +159,38 @@ def test_a_script_that_is_not_declared_is_run_by_its_ending(tmp_path: Path) -> N
     for name in ("e.txt", "gone.py", "../" + tmp_path.name + "/../x.py", "out.py", "/etc/passwd", ""):
         with pytest.raises(EntryPointNotFoundError):
             project.entry_point(name)
+
+
+@pytest.mark.parametrize("command", ["for i in 1; do a; done", "a {x} & wait", "a; b", "(a)", "a\nb"])
+def test_an_undeclared_value_is_not_appended_where_no_arguments_end(command: str) -> None:
+    with pytest.raises(
+        InvalidProjectError, match=r"undeclared parameter 'more' cannot be appended to it; declare more"
+    ):
+        build_argv(entry(command, "x"), {"x": "1", "more": "2"})
+
+
+@pytest.mark.parametrize("command", ["a # b", "a # it's", "a  # {{ {nothing}"])
+def test_a_comment_falls_away_before_anything_is_appended(command: str) -> None:
+    assert build_argv(entry(command), {"more": "1"}) == ["a", "--more", "1"]
+
+
+EVIL = ["a[$(touch owned)]", "touch owned", "x; touch owned", "$(touch owned)", "-v", "}; touch owned; {"]
+
+
+@pytest.mark.parametrize("value", EVIL)
+@pytest.mark.parametrize(
+    "command",
+    [
+        "true && echo {x}",
+        "X={x}; echo $X",
+        "X={x} true; echo ${{X}} | cat",
+        "for i in 1; do echo {x}; done",
+        "(echo {x}) > out; true",
+        "echo $(echo {x})",
+        "if true {x}; then echo {x}; fi",
+    ],
+)
+def test_no_value_runs_where_it_is_taken(tmp_path: Path, command: str, value: str) -> None:
+    subprocess.run(build_argv(entry(command, "x"), {"x": value}), cwd=tmp_path, check=False, capture_output=True)
+
+    assert not (tmp_path / "owned").exists()

@@ -85,6 +85,19 @@ def test_a_password_in_an_address_is_refused(kind: str) -> None:
     assert "s3cret" not in str(caught.value)
 
 
+@pytest.mark.parametrize("name", ["X-Amz-Signature", "sig", "token", "api_key", "AWSAccessKeyId", "client_secret"])
+def test_a_credential_in_a_query_is_refused(name: str) -> None:
+    with pytest.raises(InvalidParameterError, match=f"holds '{name}', a credential that records would keep") as caught:
+        bind(entry(a="path"), {"a": f"https://host/x?a=1&{name}=s3cret"})
+
+    assert "s3cret" not in str(caught.value)
+
+
+def test_a_file_of_another_machine_is_refused() -> None:
+    with pytest.raises(InvalidParameterError, match="names another machine"):
+        bind(entry(a="path"), {"a": "file://host/etc/passwd"})
+
+
 @pytest.mark.parametrize(
     ("kind", "good", "bad", "message"),
     [

@@ -16,6 +16,7 @@ import pytest
 from dioptra import pyplugs
 from dioptra.errors import NoActiveFlowError, TaskDefinitionError
 from dioptra.flow import Flow, FunctionTask
+from dioptra.pyplugs._registry import forget
 
 MakePackage = Callable[..., str]
 
@@ -258,6 +259,28 @@ class TestNotFound:
             with pytest.raises(ImportError) as caught:
                 look(name, "plugin")
             assert words.format(package=name) in str(caught.value)
+
+    @pytest.mark.parametrize(
+        ("text", "error"), [("import a_package_that_is_not_there", ModuleNotFoundError), ("1 / 0", ZeroDivisionError)]
+    )
+    def test_a_plugin_whose_import_fails_is_never_there(
+        self, package: MakePackage, text: str, error: type[Exception]
+    ) -> None:
+        name = package(half=registering() + text, user="from . import half")
+        for plugin in ("user", "half", "half"):  # the first registers what is in the second
+            with pytest.raises(error):
+                pyplugs.exists(name, plugin)
+        if error is ModuleNotFoundError:
+            assert pyplugs.names(name) == []
+
+    def test_what_has_no_file_stays_registered(self) -> None:
+        def made() -> str:
+            return "made"
+
+        made.__module__ = "no_such_package_at_all.plugin"
+        pyplugs.register(made)
+        assert pyplugs.call("no_such_package_at_all", "plugin") == "made"
+        forget("no_such_package_at_all", "plugin")
 
     def test_a_missing_import_of_the_package_keeps_its_own_error(self, package: MakePackage) -> None:
         name = package(init="import a_package_that_is_not_there", plugin="")

@@ -124,6 +124,28 @@ class TestTheChoice:
         assert fit.register(_second) is _second
         assert fit(Net(), 1) == "second"
 
+    def test_only_functions_that_take_as_many_arguments(self, fit: Generic) -> None:
+        @fit.register
+        def two(estimator: Net, x: dict[str, int]) -> str:
+            return "two"
+
+        assert fit(Net(), {}) == "two"
+        assert fit(Net(), {}, 3) == "by default"
+
+        @fit.register
+        def three(estimator: Model, x: Any, labels: Any) -> str:
+            return f"three {labels}"
+
+        assert fit(Net(), {}, 3) == "three 3"
+        assert fit(Net(), [], labels=4) == "three 4"
+        assert fit(Net(), []) == "by default"
+
+        @fit.register
+        def any_number(estimator: DeepNet, *rest: Any) -> str:
+            return f"any {rest}"
+
+        assert fit(DeepNet(), {}, 3) == "any ({}, 3)"
+
     def test_the_function_keeps_what_it_says(self, fit: Generic) -> None:
         assert (fit.__doc__, vars(fit)["__name__"]) == ("Fit.", "fit_estimator")
 
@@ -284,7 +306,7 @@ class TestTaskPlugins:
         before = mlflow.get_tracking_uri()
         mlflow.set_tracking_uri(f"sqlite:///{tmp_path}/mlflow.db")
         try:
-            with mlflow.start_run() as run:
+            with mlflow.start_run(experiment_id="0") as run:
                 assert methods.fit(Model(), 1, 2, fit_kwargs={"z": 3}) == ("own fit", 1, 2, {"z": 3})
             metrics = mlflow.get_run(run.info.run_id).data.metrics
         finally:

@@ -39,7 +39,8 @@ def test_an_address_means_the_same_in_another_folder(in_folder: Path, uri: str, 
     [
         ("postgresql://user:s3cret@host/db", "postgresql://host/db"),
         ("postgresql://host/db?user=u&password=s3cret", "postgresql://host/db"),
-        ("https://tok%21en:s3cret@host:5000/x", "https://host:5000/x"),
+        ("https://tok%21en@host:5000/x", "https://host:5000/x"),
+        ("postgresql://u:s3cret@host/db", "postgresql://host/db"),
         ("sqlite:////a/b.db", "sqlite:////a/b.db"),
     ],
 )
@@ -48,6 +49,10 @@ def test_what_an_address_must_not_show(uri: str, shown: str) -> None:
     said = without_secrets(f"cannot log in to {uri} with s3cret or tok!en", uri)
     assert "s3cret" not in said or "s3cret" not in uri
     assert "tok!en" not in said or "tok" not in uri
+
+
+def test_a_short_name_does_not_garble_a_sentence() -> None:
+    assert without_secrets("Connection refused", "postgresql://u:sekret@h/db") == "Connection refused"
 
 
 @pytest.mark.parametrize(("uri", "server"), [("http://h", True), ("https://h", True), ("sqlite:////a", False)])

@@ -33,6 +33,8 @@ def note(text: str) -> None:
 def print_error(error: DioptraError, more: Mapping[str, object] | None = None, *, quiet: bool = False) -> None:
     """Print an error as one sentence on stderr, and as JSON on stdout when the command was asked for JSON."""
     if not quiet:
+        for warning in getattr(error, "__notes__", ()):
+            note(f"Warning: {warning}")
         note(click.style("Error: ", fg="red", bold=True) + _one_line(str(error)))
     if "--json" in sys.argv[1:]:
         print_json({**(more or {}), "error": error.to_dict()})

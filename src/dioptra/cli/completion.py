@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 from click.shell_completion import CompletionItem, get_completion_class
 
-__all__ = ["complete_entry_points", "complete_jobs", "complete_parameters", "completion"]
+if TYPE_CHECKING:
+    from dioptra.mlproject import Project
+
+__all__ = ["complete_entry_points", "complete_examples", "complete_jobs", "complete_parameters", "completion"]
+
+_OPTIONS_WITH_VALUES = ("-e", "--entry-point", "-P", "--experiment")
 
 
 @click.command()
@@ -28,28 +35,52 @@ def completion(shell: str) -> None:
 
 def complete_entry_points(context: click.Context, parameter: click.Parameter, typed: str) -> list[CompletionItem]:
     """Offer the entry points of the project that has been typed."""
-    from dioptra.errors import DioptraError
-    from dioptra.mlproject import read_project
-
-    try:
-        project = read_project(Path(context.params.get("project") or "."))
-    except DioptraError:
-        return []
-    return [CompletionItem(name) for name in project.entry_points if name.startswith(typed)]
+    project = _typed_project()
+    found = project.entry_points if project else ()
+    return [CompletionItem(name) for name in found if name.startswith(typed)]
 
 
 def complete_parameters(context: click.Context, parameter: click.Parameter, typed: str) -> list[CompletionItem]:
     """Offer the parameters of the entry point that has been typed, as `name=`."""
+    project = _typed_project()
+    name = _typed_words()[1]
+    if project is None or name not in project.entry_points:
+        return []
+    found = [each for each in project.entry_points[name].parameters.values() if each.name.startswith(typed)]
+    return [CompletionItem(f"{each.name}=", help=each.type) for each in found]
+
+
+def complete_examples(context: click.Context, parameter: click.Parameter, typed: str) -> list[CompletionItem]:
+    """Offer the examples that come with Dioptra."""
+    from dioptra.testbed import example_names
+
+    return [CompletionItem(name) for name in example_names() if name.startswith(typed)]
+
+
+def _typed_project() -> Project | None:
     from dioptra.errors import DioptraError
     from dioptra.mlproject import read_project
 
     try:
-        project = read_project(Path(context.params.get("project") or "."))
-        entry = project.entry_point(context.params.get("entry_point") or "main")
+        return read_project(Path(_typed_words()[0]))
     except DioptraError:
-        return []
-    found = [each for each in entry.parameters.values() if each.name.startswith(typed)]
-    return [CompletionItem(f"{each.name}=", help=each.type) for each in found]
+        return None
+
+
+def _typed_words() -> tuple[str, str]:
+    """Return project and entry point as they stand on the line that is being typed.
+
+    click forgets arguments when the option that is completed has no value yet, so the line is read again here.
+    """
+    project, entry_point = ".", "main"
+    words = iter(os.environ.get("COMP_WORDS", "").split()[2:])
+    for word in words:
+        if word in _OPTIONS_WITH_VALUES:
+            value = next(words, "")
+            entry_point = value if word in ("-e", "--entry-point") and value else entry_point
+        elif not word.startswith("-"):
+            project = word
+    return str(Path(project).expanduser()), entry_point
 
 
 def complete_jobs(context: click.Context, parameter: click.Parameter, typed: str) -> list[CompletionItem]:
@@ -57,4 +88,5 @@ def complete_jobs(context: click.Context, parameter: click.Parameter, typed: str
     from dioptra.storage import find_home
 
     jobs = [job for job in find_home().jobs()[::-1] if job.id.startswith(typed)]
-    return [CompletionItem(job.id[:8], help=f"{job.status}, {job.entry_point}") for job in jobs[:50]]
+    length = 8 if len(typed) <= 8 else None
+    return [CompletionItem(job.id[:length], help=f"{job.status}, {job.entry_point}") for job in jobs[:50]]

@@ -6,12 +6,19 @@ from pathlib import Path
 
 import click
 
+from dioptra.cli.completion import complete_examples
+
 __all__ = ["init"]
 
 
 @click.command()
 @click.argument("folder", default=".", type=click.Path(path_type=Path))
-@click.option("--example", metavar="NAME", help="Copy this example into the folder; it must be new or empty.")
+@click.option(
+    "--example",
+    metavar="NAME",
+    help="Copy this example into the folder; it must be new or empty.",
+    shell_complete=complete_examples,
+)
 def init(folder: Path, example: str | None) -> None:
     """Keep the jobs and results of FOLDER (by default this one) in FOLDER/.dioptra."""
     from dioptra.errors import UsageError

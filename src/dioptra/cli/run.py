@@ -22,7 +22,7 @@ __all__ = ["run"]
 
 
 @click.command()
-@click.argument("project", default=".")
+@click.argument("project", default=".", type=click.Path())
 @click.option(
     "-e",
     "--entry-point",

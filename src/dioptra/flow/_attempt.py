@@ -26,7 +26,7 @@ def _call(task: Task, inputs: dict[str, Any]) -> State:
     args = [inputs.pop(name) for name in names if name in inputs] if names else ()
     try:
         return Success(result=task.run(*args, **inputs))
-    except Exception as error:
+    except (Exception, SystemExit) as error:  # a task ends itself at most, not the script
         own = error.__traceback__.tb_next if error.__traceback__ else None
         return Failed(describe(error), error.with_traceback(own) if own else error)
 

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from itertools import chain
 from typing import TYPE_CHECKING, Any
 
+from dioptra.errors import TaskDefinitionError
 from dioptra.flow._signature import Spec, spec_of
 from dioptra.flow._task import Task
 
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
 __all__ = ["CollectionTask", "as_input"]
 
 _KINDS = (list, tuple, set, frozenset, dict)
+_DEPTH = 100  # collections in collections
 
 
 class CollectionTask(Task):
@@ -36,15 +38,29 @@ class CollectionTask(Task):
         return spec_of(CollectionTask.run, method=True)
 
 
-def as_input(value: Any, flow: Flow) -> Any:
-    """Return what stands for an argument in a flow: a task, or the value itself when it is a constant."""
+def as_input(value: Any, flow: Flow, depth: int = 0) -> Any:
+    """Return what stands for an argument in a flow: a task, or the value itself when it is a constant.
+
+    Raises:
+        TaskDefinitionError: A collection with a task inside contains itself, or is too deep.
+    """
     if isinstance(value, Task) or next(_tasks_in(value), None) is None:
         return value
+    if depth == _DEPTH:
+        raise TaskDefinitionError(
+            f"an argument in flow {flow.name!r} has a task more than {_DEPTH} collections deep, or contains itself",
+            hint="let a task build the collection",
+        )
     kind = next(kind for kind in _KINDS if isinstance(value, kind))
     items = chain.from_iterable(value.items()) if kind is dict else _ordered(value, flow)
+    sources = {sys.intern(str(i)): _added(as_input(item, flow, depth + 1), flow) for i, item in enumerate(items)}
     collection = CollectionTask(kind)
-    flow.set_dependencies(collection, keyword_tasks={sys.intern(str(i)): item for i, item in enumerate(items)})
+    flow.set_dependencies(collection, keyword_tasks=sources)
     return collection
+
+
+def _added(source: Any, flow: Flow) -> Any:
+    return flow.add_task(source) if isinstance(source, Task) else source
 
 
 def _tasks_in(value: Any) -> Iterator[Task]:

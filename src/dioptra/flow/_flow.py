@@ -186,11 +186,12 @@ class Flow:
             keyword_tasks: Arguments of the task: tasks, collections with tasks inside, or plain values.
 
         Raises:
-            FlowError: The task already has one of these arguments.
+            FlowError: The task already has one of these arguments, or the upstream or downstream tasks are no list.
             FlowParameterError: A parameter cannot depend on anything.
         """
+        before, later = _listed("upstream_tasks", upstream_tasks), _listed("downstream_tasks", downstream_tasks)
         inputs = {key: self._source(value) for key, value in (keyword_tasks or {}).items()}
-        after = [self._source(value) for value in _listed(upstream_tasks)]
+        after = [self._source(value) for value in before]
         if isinstance(task, Parameter) and (inputs or after):
             raise FlowParameterError(f"parameter {task.name!r} cannot wait for a task, because it is given to the flow")
         node = self._nodes[self.add_task(task)]
@@ -204,7 +205,7 @@ class Flow:
         node.after = tuple(dict.fromkeys([*node.after, *tasks]))
         node.constants += len(after) - len(tasks)
         self._order = None
-        for other in _listed(downstream_tasks):
+        for other in later:
             self.set_dependencies(other, upstream_tasks=[task])
 
     def _source(self, value: Any) -> Any:
@@ -248,7 +249,7 @@ class Flow:
                 f"flow {self.name!r} cannot be run while flow {outer.name!r} is being built",
                 hint="move `run` out of the `with Flow(...):` block",
             )
-        values = parameter_values(self, parameters or {}, kwargs)
+        values = parameter_values(self, {} if parameters is None else parameters, kwargs)
         self._check_arguments()
         return execute(self, values, raise_on_failure=raise_on_failure)
 
@@ -261,7 +262,11 @@ class Flow:
                 )
 
 
-def _listed(tasks: Iterable[Any] | None) -> Iterable[Any]:
+def _listed(name: str, tasks: Iterable[Any] | None) -> Iterable[Any]:
     if tasks is None:
         return ()
-    return (tasks,) if isinstance(tasks, Task) else tasks
+    if isinstance(tasks, Task):
+        return (tasks,)
+    if isinstance(tasks, (str, bytes, Mapping)) or not isinstance(tasks, Iterable):
+        raise FlowError(f"{name}={tasks!r:.300} is not a list of tasks", hint=f"write {name}=[first, second]")
+    return tasks

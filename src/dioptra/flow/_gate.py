@@ -54,7 +54,7 @@ def _asked(task: Task, node: Node, states: States) -> State | None:
             raise TRIGGERFAIL("not run, because its trigger said so")
     except Signal as signal:
         return signal.state
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         return TriggerFailed(f"not run, because its trigger raised {describe(error)}", error)
     return None
 

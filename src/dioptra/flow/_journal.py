@@ -32,13 +32,21 @@ class Journal:
         """Append one line for an event."""
         if self._broken:
             return
+        self._write(self._line(event))
+        if isinstance(event, FlowSettled) or self._broken:
+            self._close()
+
+    def note_uncaught(self, flow: str) -> None:
+        """Append that the failure of a flow ended a thread of the script, and so did not reach the exit code."""
+        self._write({"event": "flow-uncaught", "at": datetime.now(UTC).isoformat(), "flow": flow})
+        self._close()
+
+    def _write(self, line: dict[str, Any]) -> None:
         try:
-            self._append(self._line(event))
+            self._append(line)
         except OSError as error:
             self._broken = True
             logger.warning("the journal %s cannot be written: %s; the flow goes on without it", self.file, error)
-        if isinstance(event, FlowSettled) or self._broken:
-            self._close()
 
     def _append(self, line: dict[str, Any]) -> None:
         data = json.dumps(line, allow_nan=False).encode() + b"\n"

@@ -6,16 +6,15 @@ import logging
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from types import TracebackType
 
-from dioptra.errors import DioptraError, FlowFailed
+from dioptra.errors import DioptraError
 from dioptra.flow._collection import CollectionTask
 from dioptra.flow._events import Event, FlowSettled, FlowStarted, TaskRetrying, TaskSettled
 from dioptra.flow._parameter import Parameter
 from dioptra.flow._state import State, TriggerFailed
 from dioptra.flow._task import OperatorTask
 
-__all__ = ["end_in_words", "log_event", "visible_log"]
+__all__ = ["log_event", "visible_log"]
 
 logger = logging.getLogger("dioptra.flow")
 
@@ -71,21 +70,6 @@ def _in_words(state: State) -> bool:
 
 def _cause(state: State) -> BaseException | None:
     return state.result if isinstance(state.result, BaseException) and not _in_words(state) else None
-
-
-def end_in_words() -> None:
-    """Let a job's script that a failed flow ends say so in words: what failed has been logged with its traceback."""
-    before = sys.excepthook
-
-    def say(kind: type[BaseException], error: BaseException, traceback: TracebackType | None) -> None:
-        if not isinstance(error, FlowFailed):
-            before(kind, error, traceback)
-        elif logger.hasHandlers():
-            logger.error("%s", error)
-        else:
-            print(error, file=sys.stderr)
-
-    sys.excepthook = say
 
 
 @contextmanager

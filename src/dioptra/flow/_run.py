@@ -22,7 +22,7 @@ from dioptra.flow._events import (
     listeners,
 )
 from dioptra.flow._gate import stopped
-from dioptra.flow._log import end_in_words, log_event, visible_log
+from dioptra.flow._log import log_event, visible_log
 from dioptra.flow._parameter import Parameter
 from dioptra.flow._state import Failed, Retrying, State, Success, TriggerFailed
 from dioptra.flow._task import Task
@@ -41,6 +41,11 @@ _TEXT = 300  # characters of an exception that it shows
 
 def parameter_values(flow: Flow, given: Mapping[str, Any], by_keyword: Mapping[str, Any]) -> dict[str, Any]:
     """Return a value for each parameter of a flow; raise FlowParameterError when that is not possible."""
+    if not isinstance(given, Mapping):
+        raise FlowParameterError(
+            f"Flow.run takes its parameters as a dictionary, not as {given!r:.{_TEXT}}",
+            hint="write flow.run(parameters={'name': value}), or flow.run(name=value)",
+        )
     if twice := given.keys() & by_keyword.keys():
         raise FlowParameterError(
             f"Flow.run received a parameter twice: {_names(twice)}",
@@ -86,9 +91,12 @@ def execute(flow: Flow, values: Mapping[str, Any], *, raise_on_failure: bool) ->
         announce = Announcer([*listeners(), log_event, *_journal(attempt_dir)])
         state = _Run(flow, values, announce).settle_all(order)
     if raise_on_failure and state.is_failed():
+        failure = _failure(flow, state)
         if attempt_dir:
-            end_in_words()
-        raise _failure(flow, state) from _first_cause(state.result)
+            from dioptra.flow._uncaught import watch_for
+
+            watch_for(failure, flow.name, attempt_dir)
+        raise failure from _first_cause(state.result)
     return state
 
 

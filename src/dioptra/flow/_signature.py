@@ -70,6 +70,11 @@ def _inspect(fn: Callable[..., Any], method: bool) -> Spec:
         raise TaskDefinitionError(
             f"{name} cannot be a task, because Python cannot tell its arguments", hint="wrap it in a function"
         ) from error
+    if _is_async(fn) or _is_async(type(fn).__call__):
+        raise TaskDefinitionError(
+            f"{name} cannot be a task, because it is an async function",
+            hint="write a function that calls asyncio.run(...)",
+        )
     if method:
         signature = signature.replace(parameters=list(signature.parameters.values())[1:])
     by_kind: dict[Any, list[str]] = {}
@@ -84,6 +89,10 @@ def _inspect(fn: Callable[..., Any], method: bool) -> Spec:
         var_keyword=var_keyword[0] if var_keyword else None,
         nout=_nout(fn, signature.return_annotation),
     )
+
+
+def _is_async(fn: Any) -> bool:
+    return inspect.iscoroutinefunction(fn) or inspect.isasyncgenfunction(fn)
 
 
 def _is_required(parameter: inspect.Parameter) -> bool:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, NoReturn, Self, Unpack, overload
 
-from dioptra.errors import NoActiveFlowError, TaskDefinitionError, TaskNotIterableError
+from dioptra.errors import FlowError, NoActiveFlowError, TaskDefinitionError, TaskNotIterableError
 from dioptra.flow._active import active_flow
 from dioptra.flow._operators import Operators
 from dioptra.flow._options import Option, Options, Policy, check_known, policy_of
@@ -192,13 +192,23 @@ class Task(Operators):
         return OperatorTask(fn, name=name).bind(*args)
 
     def _flow(self, given: Flow | None) -> Flow:
-        found = given if given is not None else active_flow()
+        if given is not None:
+            return _checked_flow(self.name, given)
+        found = active_flow()
         if found is None:
             raise NoActiveFlowError(
                 f"task {self.name!r} was used outside of any flow",
                 hint=f"use it inside `with Flow(...):`, or run it now with {self.name}.run(...)",
             )
         return found
+
+
+def _checked_flow(task: str, given: Any) -> Flow:
+    from dioptra.flow._flow import Flow
+
+    if not isinstance(given, Flow):
+        raise FlowError(f"task {task!r} was called with flow={given!r:.300}, which is no Flow", hint="give it a Flow")
+    return given
 
 
 class _Calling(Task):
@@ -275,7 +285,8 @@ def task(fn: Callable[..., Any] | None = None, /, **options: Any) -> Any:
 
     Raises:
         TypeError: There is no such option.
-        TaskDefinitionError: The function takes `*args` or an argument with a reserved name, or an option does not fit.
+        TaskDefinitionError: The function is an async one, takes `*args` or an argument with a reserved name, or an
+            option does not fit.
     """
     if fn is None:
         return lambda function: FunctionTask(function, **options)

@@ -8,7 +8,8 @@ from collections.abc import Mapping
 
 from dioptra.errors import InvalidProjectError, suggest
 from dioptra.mlproject._model import EntryPoint
-from dioptra.mlproject._shell import shell_argv, shell_syntax
+from dioptra.mlproject._shell import shell_argv
+from dioptra.mlproject._words import is_shell_syntax, take_apart
 
 __all__ = ["build_argv"]
 
@@ -25,10 +26,10 @@ def build_argv(entry: EntryPoint, values: Mapping[str, str]) -> list[str]:
     Raises:
         InvalidProjectError: The command cannot be split, or names a parameter that is not declared.
     """
-    command = entry.command.strip().replace("\\\n", "")
-    if shell_syntax(command):
-        return shell_argv(entry, command, values)
-    argv = [_fill(entry, word, values) for word in _split(entry, command)]
+    tokens = take_apart(entry.command)
+    if is_shell_syntax(tokens):
+        return shell_argv(entry, tokens, values)
+    argv = [_fill(entry, word, values) for word in _split(entry, "".join(token.text for token in tokens))]
     for name, value in values.items():
         if name not in entry.parameters:
             argv += [f"--{name}", value]

@@ -6,7 +6,7 @@ import os
 import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from urllib.parse import urlsplit
+from urllib.parse import parse_qsl, urlsplit
 
 from dioptra.errors import InvalidParameterError, did_you_mean
 from dioptra.mlproject._model import EntryPoint, Parameter
@@ -20,6 +20,7 @@ _INFINITY = re.compile(r"[+-]?inf(inity)?", re.IGNORECASE)
 _URI = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:")
 _INTEGER = re.compile(r"[+-]?\d+", re.ASCII)
 _BOOLEANS = frozenset(["true", "false", "yes", "no", "on", "off", "t", "f", "y", "n", "1", "0"])
+_CREDENTIAL = re.compile(r"signature|^sig$|token|passw|secret|credential|(api|access)_?key", re.IGNORECASE)
 _EXTRA_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]{0,249}")  # 250 characters is what MLflow keeps
 
 
@@ -116,6 +117,8 @@ def _boolean(entry: EntryPoint, parameter: Parameter, text: str, base: Path) -> 
 def _path(entry: EntryPoint, parameter: Parameter, text: str, base: Path) -> str:
     if is_remote(text):
         return _without_password(entry, parameter, text)
+    if text.lower().startswith("file://") and urlsplit(text).netloc not in ("", "localhost"):
+        raise _invalid(entry, parameter.name, f"{_short(text)} names another machine", "give file:///path, or a path")
     path = os.path.abspath(base / local_path(text))  # noqa: PTH100 - a link stays what it is
     if not text or not os.path.exists(path):  # noqa: PTH110 - never raises, however odd the text
         raise _invalid(entry, parameter.name, f"there is no file or folder {_short(path)}", "give one that exists")
@@ -129,14 +132,18 @@ def _uri(entry: EntryPoint, parameter: Parameter, text: str, base: Path) -> str:
 
 
 def _without_password(entry: EntryPoint, parameter: Parameter, uri: str) -> str:
-    """Refuse a password in an address, which would be kept in records and shown on pages."""
+    """Refuse credentials in an address, which would be kept in records and shown on pages."""
+    hint = "give credentials in the environment or a profile"
     try:
-        password = urlsplit(uri).password
+        parts = urlsplit(uri)
+        password = parts.password
     except ValueError as error:
         raise _invalid(entry, parameter.name, f"{_short(uri)} is not an address ({error})", "correct it") from error
     if password:
-        hint = "give credentials in the environment or a profile"
         raise _invalid(entry, parameter.name, "holds a password, which records would keep", hint)
+    for name, _ in parse_qsl(parts.query):
+        if _CREDENTIAL.search(name):
+            raise _invalid(entry, parameter.name, f"holds {name!r}, a credential that records would keep", hint)
     return uri
 
 

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from dioptra.errors import InvalidProjectError, ProjectNotFoundError, did_you_mean
 from dioptra.mlproject._model import EntryPoint, Parameter, Project, ProjectWarning
@@ -33,9 +33,7 @@ _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_-]{0,249}")
 _TOP_KEYS = ("name", "entry_points", "conda_env", "python_env", "docker_env")
 _ENTRY_KEYS = ("parameters", "command")
 _PARAMETER_KEYS = ("type", "default")
-_CORE = "tag:yaml.org,2002:"
-_CORE_TAGS = ("str", "int", "float", "bool", "null", "map", "seq", "timestamp", "merge")
-_NULL = f"{_CORE}null"
+_NULL = "tag:yaml.org,2002:null"
 
 
 def read_project(path: Path) -> Project:
@@ -164,6 +162,7 @@ class _Reader:
         from ruamel.yaml.error import MarkedYAMLError, YAMLError
 
         try:
+            self._refuse_tags(YAML(typ="safe", pure=True).scan(text))
             root: Node | None = YAML(typ="safe", pure=True).compose(text)
         except MarkedYAMLError as error:
             mark = error.problem_mark
@@ -176,15 +175,19 @@ class _Reader:
         self._check(root)
         return root
 
+    def _refuse_tags(self, tokens: Iterable[Any]) -> None:
+        for token in tokens:
+            if type(token).__name__ == "TagToken":
+                tag = "".join(str(part) for part in token.value if part)
+                place = f"{self.file} line {token.start_mark.line + 1}"
+                raise InvalidProjectError(f"YAML tags are not allowed ({tag})", where=place, hint="write plain values")
+
     def _check(self, root: Node) -> None:
-        """Refuse tags, keys given twice, and trees that are too large once aliases are unfolded."""
+        """Refuse keys given twice, and trees that are too large once aliases are unfolded."""
         for count, (depth, node) in enumerate(_walk(root), start=1):
             if count > MAX_VALUES or depth > MAX_DEPTH:
                 limit = f"{MAX_VALUES:,} values, {MAX_DEPTH} levels"
                 raise self._error(node, f"is too large when aliases are unfolded (limit {limit})")
-            tag = str(node.tag)
-            if tag.removeprefix(_CORE) not in _CORE_TAGS:
-                raise self._error(node, f"YAML tags are not allowed ({tag})", "write plain values")
             if _is_mapping(node):
                 self._check_keys(node)
 

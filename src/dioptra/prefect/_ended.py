@@ -1,4 +1,4 @@
-"""Reads in a job's journal how the flows of a real Prefect ended: their scripts end with exit code 0 all the same."""
+"""Reads in a job's journal which flows failed although the script ended with exit code 0."""
 
 from __future__ import annotations
 
@@ -10,12 +10,18 @@ from typing import Any
 __all__ = ["failed_flow"]
 
 
-def failed_flow(attempt_dir: Path) -> str:
-    """Return a sentence for the first flow of a real Prefect that did not end well, or nothing.
+_SIGNS = (b'"engine": "prefect', b'"event": "flow-uncaught"')  # only lines with one of these are parsed
 
-    Flows of Dioptra play no part: they raise when they fail, unless the script has taken that upon itself.
+
+def failed_flow(attempt_dir: Path) -> str:
+    """Return a sentence for the first flow whose failure the exit code does not tell, or nothing.
+
+    Those are flows of a real Prefect that did not end well, and flows of Dioptra whose `FlowFailed` ended a thread.
+    Others of Dioptra play no part: they raise when they fail, and the script ends by it, or has taken it upon itself.
     """
     for line in _endings(attempt_dir / "flow.jsonl"):
+        if line.get("event") == "flow-uncaught":
+            return f"flow {line.get('flow')!r} ended failed"
         if line.get("state") != "Success":
             return f"flow {line.get('flow')!r} ended {str(line.get('state')).lower()}"
     return ""
@@ -26,8 +32,14 @@ def _endings(file: Path) -> Iterator[dict[str, Any]]:
         return
     with file.open("rb") as lines:
         for text in lines:
-            if b'"engine": "prefect' in text and (line := _parsed(text)).get("event") == "flow-ended":
-                yield line
+            if any(sign in text for sign in _SIGNS):
+                line = _parsed(text)
+                if line.get("event") == "flow-uncaught" or _is_ending_of_prefect(line):
+                    yield line
+
+
+def _is_ending_of_prefect(line: dict[str, Any]) -> bool:
+    return line.get("event") == "flow-ended" and str(line.get("engine")).startswith("prefect")
 
 
 def _parsed(text: bytes) -> dict[str, Any]:

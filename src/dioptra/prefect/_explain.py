@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from importlib.abc import MetaPathFinder
 from types import ModuleType
+from typing import NoReturn
 
-__all__ = ["explain_other_version", "explain_stand_in"]
+__all__ = ["explain_option", "explain_other_version", "explain_parts", "explain_stand_in"]
 
 _EXTRA = "or install the real Prefect 1: pip install 'dioptra-testbed[prefect1]'"
 _INSTEAD = {
@@ -52,3 +53,23 @@ def explain_stand_in(has: Sequence[str]) -> Callable[[str], str]:
 
     sys.meta_path.append(_Explaining(sentence))
     return sentence
+
+
+def explain_parts(modules: Iterable[ModuleType], sentence: Callable[[str], str]) -> None:
+    """Let modules of the stand-in explain the names that they have not."""
+    for module in modules:
+        if "__path__" not in vars(module):
+            module.__path__ = []  # like a package: `from module import name` asks the finder for a part of that name
+        module.__getattr__ = _explained(module.__name__, sentence)  # type: ignore[method-assign]
+
+
+def _explained(module: str, sentence: Callable[[str], str]) -> Callable[[str], NoReturn]:
+    def refuse(name: str) -> NoReturn:
+        raise AttributeError(sentence(f"{module}.{name}"))
+
+    return refuse
+
+
+def explain_option(call: str, name: str) -> str:
+    """Say what to do about an argument of Prefect 1 that means nothing to the stand-in."""
+    return f"{call} of Dioptra's stand-in for Prefect 1 cannot have {name!r}; leave it out, {_EXTRA}"

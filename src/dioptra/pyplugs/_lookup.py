@@ -5,11 +5,11 @@ from __future__ import annotations
 import importlib
 import logging
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Set
 from typing import Any
 
 from dioptra.errors import UnknownPackageError, UnknownPluginError, UnknownPluginFunctionError, suggest
-from dioptra.pyplugs._registry import PluginInfo, functions, plugins
+from dioptra.pyplugs._registry import PluginInfo, forget, functions, plugins
 
 __all__ = ["call", "exists", "funcs", "get", "info", "names"]
 
@@ -91,23 +91,35 @@ def _registered(package: str, plugin: str) -> dict[str, PluginInfo]:
 
 def _import(package: str, plugin: str) -> None:
     module = _dotted(package, plugin)
-    if functions(package, plugin) and module not in sys.modules:
-        return
     if "" in module.split("."):
         raise UnknownPluginError(f"{plugin!r} of package {package!r} is not the name of a plugin")
+    before = plugins(package).keys()
     try:
         importlib.import_module(module)
     except ModuleNotFoundError as error:
         missing = error.name or ""
+        no_package = bool(missing) and f"{package}.".startswith(f"{missing}.")
+        if (missing == module or no_package) and functions(package, plugin):
+            return  # they are of a module that is no file, or no longer on the path
         if missing == module:
             raise _unknown_plugin(package, plugin) from error
-        if missing and f"{package}.".startswith(f"{missing}."):
+        if no_package:
             raise _unknown_package(package) from error
+        _drop(package, plugin, before)
         _say_where(error, module)
         raise
-    except ImportError as error:
-        _say_where(error, module)
+    except BaseException as error:
+        _drop(package, plugin, before)
+        if isinstance(error, ImportError):
+            _say_where(error, module)
         raise
+
+
+def _drop(package: str, plugin: str, before: Set[str]) -> None:
+    """Forget what a module, and others that it imported, had registered before the import failed."""
+    for each in {plugin} | (plugins(package).keys() - before):
+        if _dotted(package, each) not in sys.modules:
+            forget(package, each)
 
 
 def _say_where(error: ImportError, module: str) -> None:

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple, TypeVar, overload
 
 from dioptra.errors import PluginDefinitionError
 
-__all__ = ["PluginInfo", "add", "functions", "plugins", "register", "task_nout"]
+__all__ = ["PluginInfo", "add", "forget", "functions", "plugins", "register", "task_nout"]
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -105,6 +105,12 @@ def functions(package: str, plugin: str) -> dict[str, PluginInfo]:
     """Return what is registered in a module now, in the order of registration."""
     with _LOCK:
         return dict(_PLUGINS.get(package, {}).get(plugin, {}))
+
+
+def forget(package: str, plugin: str) -> None:
+    """Drop what a module has registered."""
+    with _LOCK:
+        _PLUGINS.get(package, {}).pop(plugin, None)
 
 
 def _check(func: Any) -> None:

@@ -2,7 +2,7 @@
 
 from dioptra.testbed._demo import DEMO_EPSILONS, Demo, DemoResult, write_demo_report
 from dioptra.testbed._doctor import Finding, examine
-from dioptra.testbed._examples import copy_example, example_dir
+from dioptra.testbed._examples import copy_example, example_dir, example_names
 from dioptra.testbed._plan import Plan
 from dioptra.testbed._testbed import Testbed
 
@@ -16,5 +16,6 @@ __all__ = [
     "copy_example",
     "examine",
     "example_dir",
+    "example_names",
     "write_demo_report",
 ]

@@ -13,6 +13,7 @@ from pathlib import Path
 
 from dioptra import settings
 from dioptra.errors import DioptraError, did_you_mean
+from dioptra.storage import PROJECT_HOME
 from dioptra.testbed._testbed import Testbed
 
 __all__ = ["Finding", "examine"]
@@ -109,13 +110,20 @@ def _home(testbed: Testbed, environ: Mapping[str, str]) -> Finding:
 
 def _store(testbed: Testbed) -> Finding:
     tracking = testbed.tracking
-    if tracking.file is not None and not tracking.file.exists():
-        return Finding("tracking store", "ok", f"{tracking.name}; the first job makes it")
     try:
+        tracking.check_place()
+        if tracking.file is not None and not tracking.file.exists():
+            return _store_to_be(tracking.name, tracking.file)
         count = tracking.count_experiments()
     except DioptraError as error:
         return Finding("tracking store", "wrong", str(error))
     return Finding("tracking store", "ok", f"{tracking.name}; it answers, {count} experiments")
+
+
+def _store_to_be(name: str, file: Path) -> Finding:
+    if file.parent.exists() or file.parent.name == PROJECT_HOME or not settings.get("tracking_uri"):
+        return Finding("tracking store", "ok", f"{name}; the first job makes it")
+    return Finding("tracking store", "wrong", f"{name} lies in a folder that does not exist; check MLFLOW_TRACKING_URI")
 
 
 def _variables(environ: Mapping[str, str]) -> Iterator[Finding]:

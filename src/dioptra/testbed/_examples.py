@@ -9,7 +9,7 @@ import dioptra
 from dioptra.errors import NotFoundError, RefusedError, suggest
 from dioptra.storage import PROJECT_HOME
 
-__all__ = ["copy_example", "example_dir"]
+__all__ = ["copy_example", "example_dir", "example_names"]
 
 
 def example_dir(name: str) -> Path:
@@ -18,12 +18,21 @@ def example_dir(name: str) -> Path:
     Raises:
         NotFoundError: There is no example of that name.
     """
-    package = Path(dioptra.__file__).parent
-    roots = [package / "examples", package.parents[1] / "examples"]
-    found = {file.parent.name: file.parent for root in reversed(roots) for file in root.glob("*/MLproject")}
+    found = _examples()
     if name not in found:
         raise NotFoundError(f"there is no example {name!r}", hint=suggest(name, found))
     return found[name]
+
+
+def example_names() -> list[str]:
+    """Return the names of the examples."""
+    return sorted(_examples())
+
+
+def _examples() -> dict[str, Path]:
+    package = Path(dioptra.__file__).parent
+    roots = [package / "examples", package.parents[1] / "examples"]
+    return {file.parent.name: file.parent for root in reversed(roots) for file in root.glob("*/MLproject")}
 
 
 def copy_example(name: str, folder: Path) -> Path:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from dioptra.errors import InvalidParameterError
+from dioptra.errors import DioptraError, InvalidParameterError, did_you_mean
 from dioptra.mlproject import EntryPoint, Project, bind, build_argv, read_project
 from dioptra.tracking import check_experiment_name
 from dioptra.worker import job_environment, resolve_program
@@ -26,20 +26,33 @@ class Plan:
 
     @property
     def warnings(self) -> tuple[str, ...]:
-        """Return what is odd about the file and this entry point, in sentences."""
-        return tuple(
-            warning.sentence for warning in self.project.warnings if warning.entry_point in ("", self.entry_point.name)
-        )
+        """Return what is odd about the file, this entry point and the values given, in sentences."""
+        about = ("", self.entry_point.name)
+        said = [warning.sentence for warning in self.project.warnings if warning.entry_point in about]
+        return (*said, *_mistyped(self.entry_point, self.parameters))
 
 
 def make_plan(project: Path, entry_point: str, parameters: Mapping[str, str], experiment: str | None) -> Plan:
     """Check a project, an entry point, values, the program and the name of the experiment."""
     found = read_project(project)
-    entry = found.entry_point(entry_point)
-    values = bind(entry, parameters)
-    argv = build_argv(entry, values)
-    resolve_program(argv, folder=found.folder, environment=job_environment({}), where=entry.where)
-    return Plan(found, entry, values, argv, _experiment(found, experiment))
+    try:
+        entry = found.entry_point(entry_point)
+        values = bind(entry, parameters)
+        argv = build_argv(entry, values)
+        resolve_program(argv, folder=found.folder, environment=job_environment({}), where=entry.where)
+        return Plan(found, entry, values, argv, _experiment(found, experiment))
+    except DioptraError as error:
+        for warning in found.warnings:  # what is odd about the file may be the reason
+            if warning.entry_point in ("", entry_point):
+                error.add_note(warning.sentence)
+        raise
+
+
+def _mistyped(entry: EntryPoint, values: Mapping[str, str]) -> Iterator[str]:
+    """Say which undeclared parameters look like declared ones; they are passed on all the same."""
+    for name in values:
+        if name not in entry.parameters and (guess := did_you_mean(name, entry.parameters)):
+            yield f"{entry.where}: {name!r} is not declared and is passed on as --{name}; {guess}"
 
 
 def _experiment(project: Project, given: str | None) -> str:

@@ -79,8 +79,8 @@ def without_secrets(text: str, uri: str) -> str:
     text = text.replace(
         uri, urlunsplit((parts.scheme, place, parts.path, "", "")) if parts.netloc else uri.split("?")[0]
     )
-    secrets = {user_info, parts.query, *user_info.split(":", 1)}
+    secrets = {user_info, parts.query, *user_info.split(":", 1)[1:]}
     secrets |= {value for name, value in parse_qsl(parts.query) if "pass" in name.lower() or "token" in name.lower()}
-    for secret in sorted(filter(None, secrets | set(map(unquote, secrets))), key=len, reverse=True):
+    for secret in sorted((s for s in secrets | set(map(unquote, secrets)) if len(s) > 2), key=len, reverse=True):
         text = text.replace(secret, "***")
     return text

@@ -1,7 +1,7 @@
 """MLflow inside a job's processes: whatever thread or process logs, it logs to the job's run, and never ends it.
 
 MLflow keeps the active run of each thread by itself, and forgets the run of its environment once one thread has joined
-it. What another thread or a child process then logs would make runs of its own. Three functions are wrapped to mend
+it. What another thread or a child process then logs would make runs of its own. A few functions are wrapped to mend
 that; what a script starts explicitly stays its own.
 """
 
@@ -22,6 +22,7 @@ __all__ = ["IN_JOB_DIR", "join_job"]
 
 IN_JOB_DIR = Path(__file__).parent / "in_job"
 _JOB_TAG = "dioptra.jobId"
+_LOCK = threading.Lock()  # held while the environment does not name the job's run
 
 
 def join_job(fluent: ModuleType) -> None:
@@ -34,22 +35,49 @@ def join_job(fluent: ModuleType) -> None:
         return
     module: Any = fluent
     module._get_or_start_run = _shared(module._get_or_start_run, module)
+    module.start_run = _own(module.start_run)
+    module.end_run = _own(module.end_run)
     module.set_experiment = _explained(module.set_experiment)
     module.MlflowClient.create_run = _tagged(module.MlflowClient.create_run)
 
 
 def _shared(original: Callable[[], Any], fluent: Any) -> Callable[[], Any]:
-    """Log to the job's run where no run is active, except that the script's own thread joins it as MLflow has it."""
+    """Log to the run that the script has active, else to the job's, which only the script itself joins."""
 
     @functools.wraps(original)
     def get_or_start_run() -> Any:
         if fluent._active_run_stack.get():
             return original()
-        if os.environ.get("MLFLOW_RUN_ID") and threading.current_thread() is threading.main_thread():
-            return original()
+        if _in_main_thread():
+            if os.environ.get("MLFLOW_RUN_ID") and str(os.getppid()) == settings.get("worker_pid"):
+                return original()
+        elif active := fluent._active_run_stack.get_all_thread_values().get(threading.main_thread().ident):
+            return active[-1]
         return fluent.ActiveRun(fluent.MlflowClient().get_run(settings.get("run_id")))
 
     return get_or_start_run
+
+
+def _own(original: Callable[..., Any]) -> Callable[..., Any]:
+    """Let a run that another thread than the script's starts and ends be its own, and leave the job's alone."""
+
+    @functools.wraps(original)
+    def in_this_thread(*args: Any, **more: Any) -> Any:
+        if _in_main_thread() or "MLFLOW_RUN_ID" not in os.environ:
+            return original(*args, **more)
+        with _LOCK:
+            joins = os.environ.pop("MLFLOW_RUN_ID", None)
+            try:
+                return original(*args, **more)
+            finally:
+                if joins is not None:
+                    os.environ["MLFLOW_RUN_ID"] = joins
+
+    return in_this_thread
+
+
+def _in_main_thread() -> bool:
+    return threading.current_thread() is threading.main_thread()
 
 
 def _explained(original: Callable[..., Any]) -> Callable[..., Any]:

@@ -29,6 +29,7 @@ __all__ = ["Run", "TrackedRun", "Tracking", "check_experiment_name"]
 
 _EXPERIMENT_NAME = re.compile(r"[^\W_][\w. -]{0,99}")
 _BATCH = 100  # parameters and tags that MLflow takes in one call
+_VALUE_LENGTH = 6000  # characters of a parameter's value that MLflow keeps
 _ARTIFACT_ROOT = "_MLFLOW_SERVER_ARTIFACT_ROOT"  # where MLflow puts artifacts of experiments that name no place
 QUIET = {"MLFLOW_DISABLE_TELEMETRY": "true", "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false"}
 
@@ -90,8 +91,18 @@ class Tracking:
 
     @property
     def file(self) -> Path | None:
-        """The database of the home, when that is the store."""
-        return self._database if self._own else None
+        """The store's file, when it is an SQLite database."""
+        path = self.uri.removeprefix("sqlite:///")
+        return Path(path) if path != self.uri and path != ":memory:" else None
+
+    def check_place(self) -> None:
+        """Raise UsageError when the home lies where its own store cannot."""
+        if self._own and (bad := set("?%#") & set(str(self._database))):
+            raise UsageError(
+                f"the home {str(self._database.parent)!r} has {min(bad)!r} in its path, "
+                "which the tracking store cannot have",
+                hint="set DIOPTRA_HOME to another folder",
+            )
 
     def count_experiments(self) -> int:
         """Return how many experiments the store holds: a way to see that it answers."""
@@ -171,7 +182,7 @@ class Tracking:
     def _log_parameters(self, run_id: str, parameters: Mapping[str, str]) -> None:
         from mlflow.entities import Param
 
-        entries = [Param(name, value) for name, value in parameters.items()]
+        entries = [Param(name, _shortened(value)) for name, value in parameters.items()]
         for start in range(0, len(entries), _BATCH):
             self._client.log_batch(run_id, params=entries[start : start + _BATCH])
 
@@ -190,6 +201,7 @@ class Tracking:
             from mlflow.tracking import MlflowClient
 
             if self._own:
+                self.check_place()
                 _make_database(self._database, self._artifact_root)
             return MlflowClient(self.uri)
 
@@ -219,6 +231,10 @@ class Tracking:
         return without_secrets(re.sub(r"^\([\w.]+\) ", "", line), self.uri)
 
 
+def _shortened(value: str) -> str:
+    return value if len(value) <= _VALUE_LENGTH else value[: _VALUE_LENGTH - 3] + "..."
+
+
 _KINDS: dict[str, type[DioptraError]] = {
     "RESOURCE_DOES_NOT_EXIST": NotFoundError,
     "INVALID_PARAMETER_VALUE": InvalidParameterError,
@@ -227,11 +243,6 @@ _KINDS: dict[str, type[DioptraError]] = {
 
 def _make_database(database: Path, artifact_root: str) -> None:
     """Make the store when there is none: whole and aside first, so that no interruption leaves half of one."""
-    if bad := set("?%#") & set(str(database)):
-        raise UsageError(
-            f"the home {str(database.parent)!r} has {min(bad)!r} in its path, which the tracking store cannot have",
-            hint="set DIOPTRA_HOME to another folder",
-        )
     from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
 
     with _locked(database):

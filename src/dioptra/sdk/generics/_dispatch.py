@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import functools
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import Any, TypeVar
 
 from dioptra.errors import BaseGenericsRegistryError
@@ -56,13 +56,23 @@ class Generic:
         arguments = self._signature.bind(*args, **kwargs).arguments
         given = [arguments[name] for name in self._names if name in arguments]
         options = {name: value for name, value in kwargs.items() if name not in self._names}
-        return self._choose(given)(*given, **options)
+        return self._choose(given, options)(*given, **options)
 
-    def _choose(self, given: list[Any]) -> Callable[..., Any]:
-        """Find the nearest function: the first argument decides, then the next; of equal ones the last registered."""
+    def _choose(self, given: list[Any], options: Collection[str]) -> Callable[..., Any]:
+        """Find the nearest function that takes as many arguments: the first one decides, then the next; of equal ones
+        the last registered."""
         found: dict[tuple[float, ...], Callable[..., Any]] = {}
         for types, function in self._functions.items():
             distances = tuple(map(distance, given, types))
-            if None not in distances:
+            if None not in distances and _takes(function, len(given), options):
                 found[distances] = function  # type: ignore[index]
         return found[min(found)] if found else self._fallback
+
+
+def _takes(function: Callable[..., Any], count: int, options: Collection[str]) -> bool:
+    """Tell whether a function can be called with so many arguments by position, and these options by name."""
+    parameters = inspect.signature(function).parameters.values()
+    by_position = [each for each in parameters if each.kind <= each.POSITIONAL_OR_KEYWORD]
+    if count > len(by_position) and not any(each.kind is each.VAR_POSITIONAL for each in parameters):
+        return False
+    return all(each.default is not each.empty or each.name in options for each in by_position[count:])

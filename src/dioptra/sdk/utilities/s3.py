@@ -20,7 +20,7 @@ def s3_uri_to_bucket_prefix(uri: str) -> tuple[str, str]:
     parts = urlsplit(uri, allow_fragments=False)
     if parts.scheme != "s3" or not parts.netloc:
         raise UsageError(f"{uri!r} is no URI of S3", hint="write s3://bucket/prefix")
-    return parts.netloc, uri.partition(parts.netloc)[2].lstrip("/")
+    return parts.netloc, uri.partition("://")[2].removeprefix(parts.netloc).lstrip("/")
 
 
 def get_s3_keys(s3: Any, bucket: str, prefix: str | None = None) -> list[str]:
@@ -54,13 +54,17 @@ def download_files(
         preserve_key_paths: Make the folders that the keys name; otherwise all files lie next to each other.
 
     Raises:
-        UsageError: A key would lead out of the folder, or two files would get one name. Nothing is downloaded then.
+        UsageError: A key would lead out of the folder, two files would get one name, or one that of a folder. Nothing
+            is downloaded then.
     """
     keys = [key for key in get_s3_keys(s3, bucket, prefix) if not key.endswith("/")]
     places = {key: _place(Path(dest_dir), key, preserve_key_paths) for key in keys}
+    where = f"s3://{bucket}/{prefix or ''}"
     if len(set(places.values())) < len(places):
-        where = f"s3://{bucket}/{prefix or ''}"
         raise UsageError("several files have the same name", where=where, hint="use preserve_key_paths=True")
+    folders = {folder for place in places.values() for folder in place.parents}
+    if both := [key for key, place in places.items() if place in folders]:
+        raise UsageError(f"the key {both[0]!r} would be a file and a folder", where=where, hint="choose another prefix")
     for key, place in places.items():
         place.parent.mkdir(parents=True, exist_ok=True)
         s3.download_file(bucket, key, str(place))

@@ -44,6 +44,7 @@ class Context(Mapping[str, Any]):
             entries["parameters"] = dict(parameters)
         if running:
             entries |= {"flow_name": running.flow, "task_name": running.task, "task_slug": running.slug}
+            entries["task_run_count"] = running.attempt
         return entries
 
 

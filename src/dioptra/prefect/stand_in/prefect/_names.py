@@ -4,7 +4,7 @@ from __future__ import annotations
 
 try:
     from dioptra.flow import Parameter, Task, task
-    from dioptra.prefect._explain import explain_stand_in
+    from dioptra.prefect._explain import explain_parts, explain_stand_in
 except ModuleNotFoundError as error:
     raise ModuleNotFoundError("No module named 'prefect'", name="prefect") from error
 
@@ -17,3 +17,4 @@ __all__ = ["Flow", "Parameter", "Task", "context", "engine", "task", "triggers",
 explain = explain_stand_in(
     [*__all__, "engine.signals", "engine.state", "utilities.logging.get_logger"],
 )
+explain_parts((engine, engine.signals, engine.state, triggers, utilities, utilities.logging), explain)
