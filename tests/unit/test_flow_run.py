@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import logging
+import signal
+import sys
 import tracemalloc
 from collections.abc import Callable
 from typing import Any
@@ -227,6 +229,19 @@ class TestFailure:
         assert (type(state.result[not_run]), state.result[other].result) == (TriggerFailed, 2)
         with pytest.raises(FlowFailed, match="fail-1: SystemExit: 0"):
             flow.run()
+
+    def test_a_handler_of_signals_that_exits_ends_the_run(self) -> None:
+        def leave(*_: object) -> None:
+            sys.exit(5)
+
+        with Flow("ended") as flow:
+            task(signal.raise_signal)(signal.SIGUSR1)
+        before = signal.signal(signal.SIGUSR1, leave)
+        try:
+            with pytest.raises(SystemExit):
+                flow.run()
+        finally:
+            signal.signal(signal.SIGUSR1, before)
 
     def test_a_trigger_that_exits_fails_its_task(self) -> None:
         def leave(_: object) -> bool:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import signal
+from traceback import walk_tb
 from typing import Any
 
 from dioptra.flow._state import Failed, State, Success
@@ -27,8 +29,16 @@ def _call(task: Task, inputs: dict[str, Any]) -> State:
     try:
         return Success(result=task.run(*args, **inputs))
     except (Exception, SystemExit) as error:  # a task ends itself at most, not the script
+        if isinstance(error, SystemExit) and _is_from_a_handler(error):
+            raise
         own = error.__traceback__.tb_next if error.__traceback__ else None
         return Failed(describe(error), error.with_traceback(own) if own else error)
+
+
+def _is_from_a_handler(error: SystemExit) -> bool:
+    """Tell whether a handler of signals raised it, which the script has set to end itself."""
+    handlers = {getattr(signal.getsignal(number), "__code__", None) for number in signal.valid_signals()} - {None}
+    return any(frame.f_code in handlers for frame, _ in walk_tb(error.__traceback__))
 
 
 def describe(error: BaseException) -> str:
