@@ -22,7 +22,7 @@ __all__ = ["IN_JOB_DIR", "join_job"]
 
 IN_JOB_DIR = Path(__file__).parent / "in_job"
 _JOB_TAG = "dioptra.jobId"
-_LOCK = threading.Lock()  # held while the environment does not name the job's run
+_LOCK = threading.RLock()  # held while the environment may not name the job's run
 
 
 def join_job(fluent: ModuleType) -> None:
@@ -63,10 +63,8 @@ def _own(original: Callable[..., Any]) -> Callable[..., Any]:
 
     @functools.wraps(original)
     def in_this_thread(*args: Any, **more: Any) -> Any:
-        if _in_main_thread() or "MLFLOW_RUN_ID" not in os.environ:
-            return original(*args, **more)
         with _LOCK:
-            joins = os.environ.pop("MLFLOW_RUN_ID", None)
+            joins = None if _in_main_thread() else os.environ.pop("MLFLOW_RUN_ID", None)
             try:
                 return original(*args, **more)
             finally:
