@@ -181,6 +181,7 @@ def test_a_parameter_with_another_value_is_one_sentence_and_logs_nothing(
 
 def test_a_logged_classifier_holds_no_pickle_and_says_what_it_needs(run: mlflow.ActiveRun, classifier: Any) -> None:
     uri = tracking.log_sklearn_estimator(classifier, model_dir="classifier")
+    assert uri == f"runs:/{run.info.run_id}/classifier"
     folder = Path(mlflow.artifacts.download_artifacts(uri))
 
     assert {path.name for path in folder.iterdir()} >= {"MLmodel", "model.skops", "requirements.txt"}

@@ -288,19 +288,24 @@ def test_a_value_that_holds_itself() -> None:
     assert fingerprint(ring)["sampled"] is True
 
 
-def test_the_attempt_s_folder_and_the_job_s_id_play_no_part(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def found(attempt: Path, job: str) -> list[Any]:
+def test_the_attempt_s_folder_and_the_ids_of_job_and_run_play_no_part(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def found(attempt: Path, job: str, run: str) -> list[Any]:
         monkeypatch.setenv("DIOPTRA_ATTEMPT_DIR", str(attempt))
         monkeypatch.setenv("DIOPTRA_JOB_ID", job)
+        monkeypatch.setenv("DIOPTRA_RUN_ID", run)
         file = attempt / "outputs" / "x.npz"
-        return [fingerprint(value) for value in (str(file), file, {"file": [f"see {file} of {job}"]}, file.resolve())]
+        values = (str(file), file, {"file": [f"see {file} of {job}"]}, file.resolve(), f"runs:/{run}/model")
+        return [fingerprint(value) for value in values]
 
     real = tmp_path / "a"
     real.mkdir()
     (tmp_path / "link").symlink_to(real)
-    first = found(tmp_path / "link", "4f0c")
-    assert first == found(tmp_path / "attempt-10", "77")
+    first = found(tmp_path / "link", "4f0c", "0a1b2c")
+    assert first == found(tmp_path / "attempt-10", "77", "ffee")
     assert first[0]["length"] == len("<attempt>/outputs/x.npz")
+    assert first[-1]["length"] == len("runs:/<run>/model")
 
 
 class FakeTensor:

@@ -13,6 +13,7 @@ from pathlib import PurePath
 from typing import Any
 
 from dioptra import settings
+from dioptra.flow._models import reader_of
 
 __all__ = ["Digest", "is_number", "type_name", "without_places"]
 
@@ -31,6 +32,14 @@ def type_name(value: Any) -> str:
     return kind.__qualname__ if kind.__module__ == "builtins" else f"{kind.__module__}.{kind.__qualname__}"
 
 
+def _own_name(value: Any) -> str:
+    """Return the name of a function or a class, with its module; of anything else, nothing."""
+    for name in ("__qualname__", "__name__"):
+        if any(name in vars(base) for base in type(value).__mro__):  # asking the value could run code of its own
+            return f"{getattr(value, '__module__', None)}.{getattr(value, name)}"
+    return ""
+
+
 def is_number(value: Any) -> bool:
     """Tell whether a value is a real number or a boolean, numpy's included."""
     if isinstance(value, (int, float)):
@@ -40,16 +49,17 @@ def is_number(value: Any) -> bool:
 
 
 def without_places(text: str, places: Sequence[tuple[str, str]] | None = None) -> str:
-    """Replace what differs between two runs of the same job: the attempt's folder, and the job's id."""
+    """Replace what differs between two runs of the same job: the attempt's folder, and the ids of job and run."""
     for place, word in _places() if places is None else places:
         text = text.replace(place, word)
     return text
 
 
 def _places() -> tuple[tuple[str, str], ...]:
-    folder, job = settings.get("attempt_dir").rstrip("/"), settings.get("job_id")
+    folder = settings.get("attempt_dir").rstrip("/")
     folders = sorted({folder, os.path.realpath(folder)}, key=len, reverse=True) if folder else []
-    return tuple((name, "<attempt>") for name in folders) + (((job, "<job>"),) if job else ())
+    ids = ((settings.get("job_id"), "<job>"), (settings.get("run_id"), "<run>"))
+    return tuple((name, "<attempt>") for name in folders) + tuple(pair for pair in ids if pair[0])
 
 
 class Digest:
@@ -80,23 +90,23 @@ class Digest:
             self.sampled = True
             return True
         if (feeder := _feeder(value)) is None:
-            self._tag("object", type_name(value))
+            self.tag("object", f"{type_name(value)} {_own_name(value)}")
             return False
         feeder(self, value, depth)
         return True
 
     def number(self, value: bool | float | None, depth: int) -> None:
         """Add a number or None."""
-        self._tag(type_name(value), float.__repr__(value) if isinstance(value, float) else value and hex(value))
+        self.tag(type_name(value), float.__repr__(value) if isinstance(value, float) else value and hex(value))
 
     def shown(self, value: Any, depth: int) -> None:
         """Add a value that `repr` describes in full."""
-        self._tag(type_name(value), repr(value))
+        self.tag(type_name(value), repr(value))
 
     def text(self, value: str | PurePath, depth: int) -> None:
         """Add a text or a path."""
         text = without_places(str(value), self.places)
-        self._tag("path" if isinstance(value, PurePath) else "str", len(text))
+        self.tag("path" if isinstance(value, PurePath) else "str", len(text))
         half = max(self.bytes_left, 0) // 8  # a character has up to four bytes
         if len(text) > 2 * half:
             self.sampled = True
@@ -105,7 +115,7 @@ class Digest:
 
     def octets(self, value: bytes | bytearray, depth: int) -> None:
         """Add bytes."""
-        self._tag("bytes", len(value))
+        self.tag("bytes", len(value))
         half = max(self.bytes_left, 0) // 2
         if len(value) > 2 * half:
             self.sampled = True
@@ -114,19 +124,19 @@ class Digest:
 
     def sequence(self, value: Sequence[Any], depth: int) -> None:
         """Add a list or a tuple."""
-        self._tag("tuple" if isinstance(value, tuple) else "list", len(value))
+        self.tag("tuple" if isinstance(value, tuple) else "list", len(value))
         for index in self._spread(len(value)):
             self.feed(value[index], depth + 1)
 
     def unordered(self, value: frozenset[Any], depth: int) -> None:
         """Add a set."""
-        self._tag("set", len(value))
+        self.tag("set", len(value))
         for key, _ in self._sorted(value, depth):
             self._add(key)
 
     def mapping(self, value: dict[Any, Any], depth: int) -> None:
         """Add a dictionary; the order of its keys plays no part."""
-        self._tag("dict", len(value))
+        self.tag("dict", len(value))
         for key, name in self._sorted(value, depth):
             self._add(key)
             self.feed(value[name], depth + 1)
@@ -136,7 +146,7 @@ class Digest:
         numpy = sys.modules["numpy"]
         array = numpy.asarray(value)
         dtype = array.dtype
-        self._tag("array", (array.shape, str(dtype.newbyteorder("="))))
+        self.tag("array", (array.shape, str(dtype.newbyteorder("="))))
         if dtype.names:
             for name in dtype.names:  # the bytes between fields may be anything
                 self.array(array[name], depth + 1)
@@ -151,7 +161,7 @@ class Digest:
     def frame(self, value: Any, depth: int) -> None:
         """Add a pandas table, column or index."""
         if hasattr(value, "columns"):
-            self._tag("frame", value.shape)
+            self.tag("frame", value.shape)
             self.frame(value.columns, depth)
             self.frame(value.index, depth)
             for position in self._spread(value.shape[1]):
@@ -161,10 +171,16 @@ class Digest:
         if hasattr(value, "index"):
             self.frame(value.index, depth)
 
+    def sparse(self, value: Any, depth: int) -> None:
+        """Add a sparse array of scipy, as it is stored."""
+        self.tag("sparse", (value.format, value.shape))
+        rows = value if hasattr(value, "indptr") else value.tocsr()
+        self.sequence((rows.data, rows.indices, rows.indptr), depth)
+
     def tensor(self, value: Any, depth: int) -> None:
         """Add a torch tensor, from whatever device."""
         torch = sys.modules["torch"]
-        self._tag("tensor", (tuple(value.shape), str(value.dtype)))
+        self.tag("tensor", (tuple(value.shape), str(value.dtype)))
         flat = value.detach().reshape(-1)
         if flat.numel() * flat.element_size() > self.bytes_left:
             import numpy
@@ -179,15 +195,20 @@ class Digest:
             state = value.getstate()
         else:
             state = value.get_state() if hasattr(value, "get_state") else getattr(value, "bit_generator", value).state
-        self._tag("generator", "")
+        self.tag("generator", "")
         self.feed(state, depth + 1)
 
+    def model(self, value: Any, parts: dict[Any, Any], depth: int) -> None:
+        """Add a model: its type and its parts."""
+        self.tag("model", type_name(value))
+        self.mapping(parts, depth)
+
     def _column(self, value: Any, depth: int) -> None:
-        self._tag("column", str(value.dtype))
+        self.tag("column", str(value.dtype))
         self.feed(value.name, depth + 1)
         self.array(value.to_numpy(), depth)
 
-    def _tag(self, kind: str, detail: object) -> None:
+    def tag(self, kind: str, detail: object) -> None:
         self._hash.update(f"{kind}:{detail};".encode("utf-8", "surrogatepass"))
 
     def _add(self, data: bytes | bytearray) -> None:
@@ -245,7 +266,12 @@ def _feeder(value: Any) -> _Feeder | None:
         return Digest.unordered
     if kind in _DICTS:
         return Digest.mapping
-    return _feeder_of_package(value) or _feeder_of_subclass(value)
+    return _feeder_of_package(value) or _feeder_of_model(value) or _feeder_of_subclass(value)
+
+
+def _feeder_of_model(value: Any) -> _Feeder | None:
+    reader = reader_of(value)
+    return reader and (lambda digest, value, depth: digest.model(value, reader(value), depth))
 
 
 def _feeder_of_package(value: Any) -> _Feeder | None:
@@ -254,11 +280,12 @@ def _feeder_of_package(value: Any) -> _Feeder | None:
         ("numpy.random", ("Generator", "BitGenerator", "RandomState"), Digest.generator),
         ("random", ("Random",), Digest.generator),
         ("pandas", ("DataFrame", "Series", "Index"), Digest.frame),
+        ("scipy.sparse", ("spmatrix", "sparray"), Digest.sparse),
         ("torch", ("Tensor",), Digest.tensor),
     )
     for module, names, feeder in known:  # an instance cannot be there unless its package is loaded
-        loaded = sys.modules.get(module)
-        if loaded is not None and isinstance(value, tuple(getattr(loaded, name) for name in names)):
+        loaded = sys.modules.get(module)  # which another thread may be about to load
+        if isinstance(value, tuple(getattr(loaded, name, ()) for name in names)):
             return feeder
     return None
 

@@ -22,8 +22,8 @@ def fingerprint(value: Any) -> dict[str, Any]:
     """Describe a value by its type, its size, and a hash of what it holds.
 
     Args:
-        value: Any object. Numbers, text, paths, dates, collections, numpy and pandas data, random generators and torch
-            tensors are hashed; of other objects only the type is given.
+        value: Any object. Numbers, text, paths, dates, collections, numpy, scipy and pandas data, torch tensors,
+            random generators and models are hashed; of other objects only the type is given.
 
     Returns:
         A dictionary that JSON can hold: `type`, and where they make sense `value` (numbers and None), `length`,
@@ -57,14 +57,21 @@ def _number(value: Any) -> bool | float | str | None:
     return int(plain) if plain.bit_length() <= 64 else None
 
 
+def _length(value: Any) -> int | None:
+    try:
+        return len(value)
+    except Exception:  # it has none, or not yet, such as a forest that is not fitted
+        return None
+
+
 def _size(value: Any) -> dict[str, Any]:
     if isinstance(value, (str, PurePath)):
         return {"length": len(without_places(str(value)))}
     size: dict[str, Any] = {}
     if (shape := getattr(value, "shape", None)) is not None:
         size["shape"] = [int(length) for length in shape]
-    elif hasattr(value, "__len__"):
-        size["length"] = len(value)
+    elif (length := _length(value)) is not None:
+        size["length"] = length
     if (dtype := getattr(value, "dtype", None)) is not None:
         native = dtype.newbyteorder("=") if hasattr(dtype, "newbyteorder") else dtype
         size["dtype"] = str(native).removeprefix("torch.").lstrip("<>=|")

@@ -1,5 +1,6 @@
-"""Results: curves with their intervals, the checks and plots of them, and the report that a person reads."""
+"""Results: curves with their intervals, their checks and plots, the report that a person reads, and comparisons."""
 
+from dioptra.results._compare import Difference, TaskDifference, differences, first_difference
 from dioptra.results._curve import (
     TABLE_HEADER,
     CurvePoint,
@@ -16,12 +17,16 @@ from dioptra.results._report import JobLine, Provenance, render_report, write_re
 __all__ = [
     "TABLE_HEADER",
     "CurvePoint",
+    "Difference",
     "GalleryRow",
     "JobLine",
     "Provenance",
     "RobustnessCurve",
+    "TaskDifference",
+    "differences",
     "draw_curve",
     "draw_gallery",
+    "first_difference",
     "gallery_rows",
     "monotone",
     "render_report",

@@ -2,6 +2,7 @@
 
 from dioptra.storage._archives import BUNDLE_LIMITS, DATA_LIMITS, ArchiveLimits, unpack_tar
 from dioptra.storage._arrays import read_arrays
+from dioptra.storage._hashes import ContentHash, hash_content
 from dioptra.storage._home import PROJECT_HOME, AttemptPaths, Home, find_home, make_home, write_aside
 from dioptra.storage._remote import Progress, fetch, is_remote, local_path
 
@@ -11,10 +12,12 @@ __all__ = [
     "PROJECT_HOME",
     "ArchiveLimits",
     "AttemptPaths",
+    "ContentHash",
     "Home",
     "Progress",
     "fetch",
     "find_home",
+    "hash_content",
     "is_remote",
     "local_path",
     "make_home",

@@ -67,7 +67,7 @@ def log_sklearn_estimator(estimator: Any, model_dir: str = "model") -> str:
         model_dir: Name of the model in the run, to be given to `registry.mlflow.add_model_to_registry`.
 
     Returns:
-        The URI of the logged model.
+        The URI of the logged model, which names it by the run and its name: `runs:/<run>/<name>`.
 
     Source: https://skops.readthedocs.io/en/stable/persistence.html
     """
@@ -83,7 +83,12 @@ def log_sklearn_estimator(estimator: Any, model_dir: str = "model") -> str:
         signature=_signature(estimator.n_features_in_),
         pip_requirements=[f"scikit-learn=={sklearn.__version__}", f"skops=={skops.__version__}"],
     )
-    return str(model.model_uri)
+    return _uri(model, model_dir)
+
+
+def _uri(model: Any, name: str) -> str:
+    """Return a URI that is equal in two runs but for the run's id; MLflow's own holds another id, drawn at random."""
+    return f"runs:/{model.run_id}/{name}" if model.run_id else str(model.model_uri)
 
 
 def _signature(features: int) -> Any:
@@ -105,7 +110,7 @@ def log_tensorflow_keras_estimator(estimator: Any, model_dir: str) -> str:
         model_dir: Name of the model in the run, to be given to `registry.mlflow.add_model_to_registry`.
 
     Returns:
-        The URI of the logged model.
+        The URI of the logged model, which names it by the run and its name: `runs:/<run>/<name>`.
 
     Raises:
         TensorflowDependencyError: TensorFlow is not installed.
@@ -113,4 +118,4 @@ def log_tensorflow_keras_estimator(estimator: Any, model_dir: str) -> str:
     require_tensorflow("logging a Keras model")
     import mlflow.tensorflow
 
-    return str(mlflow.tensorflow.log_model(estimator, name=model_dir).model_uri)
+    return _uri(mlflow.tensorflow.log_model(estimator, name=model_dir), model_dir)
