@@ -4,13 +4,17 @@
     ├── UsageError                        2   wrong use of a command or a function
     ├── NotFoundError                     3
     │   ├── EntryPointNotFoundError
+    │   ├── ExperimentNotFoundError
     │   ├── JobNotFoundError
+    │   ├── SnapshotNotFoundError
     │   └── ProjectNotFoundError          7   (there is no project to look into)
     ├── RefusedError                      4   refused in this state
     ├── StoreUnreachableError             6   the tracking store or a server cannot be reached
     │   └── RunNotEndedError              carries the job that has ended
     ├── InvalidProjectError               7   the MLproject file
     │   └── InvalidParameterError         7   a value given to an entry point
+    ├── CaptureError                      7   what of a project cannot be captured
+    ├── GitError                          6   git is missing, or the code it keeps cannot be read
     ├── FlowError                         1
     │   ├── NoActiveFlowError             (also ValueError, as scripts of 0.x expect)
     │   ├── FlowParameterError            (also ValueError)
@@ -47,13 +51,16 @@ __all__ = [
     "BaseOptionalDependencyError",
     "BasePyPlugsException",
     "BaseTaskPluginError",
+    "CaptureError",
     "CryptographyDependencyError",
     "DioptraError",
     "EntryPointNotFoundError",
     "EstimatorPredictGenericPredTypeError",
+    "ExperimentNotFoundError",
     "FlowError",
     "FlowFailed",
     "FlowParameterError",
+    "GitError",
     "InvalidParameterError",
     "InvalidProjectError",
     "JobNotFoundError",
@@ -64,6 +71,7 @@ __all__ = [
     "ProjectNotFoundError",
     "RefusedError",
     "RunNotEndedError",
+    "SnapshotNotFoundError",
     "StoreUnreachableError",
     "TaskDefinitionError",
     "TaskNotIterableError",
@@ -139,6 +147,18 @@ class EntryPointNotFoundError(NotFoundError):
     code = "entry-point-not-found"
 
 
+class ExperimentNotFoundError(NotFoundError):
+    """There is no experiment of that name."""
+
+    code = "experiment-not-found"
+
+
+class SnapshotNotFoundError(NotFoundError):
+    """There is no snapshot of that name, id or prefix."""
+
+    code = "snapshot-not-found"
+
+
 class JobNotFoundError(NotFoundError):
     """There is no job with that id or prefix."""
 
@@ -183,6 +203,18 @@ class InvalidParameterError(InvalidProjectError):
     """A parameter's value is missing or does not fit its type."""
 
     code = "invalid-parameter"
+
+
+class CaptureError(DioptraError):
+    """The project holds something that cannot be captured."""
+
+    code, http_status, exit_code = "capture", 422, 7
+
+
+class GitError(DioptraError):
+    """Git is missing, or the code that it keeps cannot be read."""
+
+    code, http_status, exit_code = "git", 503, 6
 
 
 class ArchiveError(DioptraError):

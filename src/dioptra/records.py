@@ -49,6 +49,8 @@ class Job:
     ended_at: datetime | None = None
     attempt: int = 1
     run_id: str | None = None
+    snapshot: str = ""  # its name; empty in records from before there were snapshots
+    verifies: str = ""  # the id of the job that it is a repetition of
     exit_code: int | None = None
     reason: str = ""
 

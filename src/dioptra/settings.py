@@ -31,6 +31,7 @@ SETTINGS: tuple[Setting, ...] = (
     Setting("experiment", "DIOPTRA_EXPERIMENT", "", "Name of the experiment that the run is in.", "testbed"),
     Setting("worker_pid", "DIOPTRA_WORKER_PID", "", "Id of the process that runs the attempt.", "testbed"),
     Setting("attempt_dir", "DIOPTRA_ATTEMPT_DIR", "", "Folder of the job's attempt.", "testbed"),
+    Setting("snapshot", "DIOPTRA_SNAPSHOT", "", "Name of the snapshot that the job runs.", "testbed"),
     Setting("output_dir", "DIOPTRA_OUTPUT_DIR", "", "Folder of the attempt for files of the script.", "testbed"),
 )
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import signal
 import sqlite3
 import subprocess
@@ -40,7 +41,7 @@ def test_a_job_runs_streams_and_is_recorded(dioptra: Command, project: MakeProje
     assert said.code == 0
     assert said.out.splitlines()[0] == json.dumps(["it's $(id)", "--rate=1e-3", "--more", "1"])
     assert said.out.splitlines()[1] == "to stderr"
-    assert set(said.json) == {"job", "status", "run_id", "exit_code"}
+    assert set(said.json) == {"job", "status", "run_id", "exit_code", "snapshot"}
     assert (said.json["status"], said.json["exit_code"]) == ("finished", 0)
     testbed = Testbed(shared_home)
     job = testbed.job(said.json["job"][:8])
@@ -146,7 +147,8 @@ def test_a_program_of_the_project_runs_as_it_is(dioptra: Command, project: MakeP
     (folder / "tool").write_text('#!/bin/sh\necho "got <$1> in $PWD"\n')
     (folder / "tool").chmod(0o755)
 
-    assert dioptra("run", str(folder), "-P", "a=x  y").out == f"got <x  y> in {folder}\n"
+    said = dioptra("run", str(folder), "-P", "a=x  y").out
+    assert re.fullmatch(r"got <x  y> in .*/jobs/[0-9a-f-]{36}/attempt-1/code\n", said)
 
 
 def test_odd_places(dioptra: Command, project: MakeProject, tmp_path: Path) -> None:

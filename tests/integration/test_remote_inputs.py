@@ -98,7 +98,9 @@ def test_what_cannot_be_fetched_leaves_nothing(
     with pytest.raises(error, match=message):
         Testbed(home).run(project, parameters={"data": f"{address}/gone"})
 
-    assert list(home.iterdir()) == []
+    assert Testbed(home).jobs() == []
+    assert list((home / "jobs").glob("*")) == []
+    assert not (home / "artifacts").exists()
 
 
 @pytest.fixture

@@ -15,9 +15,11 @@ from dioptra.cli._print import guard_streams, print_error
 from dioptra.cli.completion import completion
 from dioptra.cli.demo import demo
 from dioptra.cli.doctor import doctor
+from dioptra.cli.experiment import experiment
 from dioptra.cli.init import init
 from dioptra.cli.job import job
 from dioptra.cli.run import run
+from dioptra.cli.snapshot import snapshot
 from dioptra.errors import DioptraError, UsageError
 
 __all__ = ["cli", "main"]
@@ -26,19 +28,18 @@ __all__ = ["cli", "main"]
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(package_name="dioptra-testbed", message="dioptra %(version)s")
 def cli() -> None:
-    """A testbed for trustworthy machine learning.
-
-    Run the entry points of a project, attack models, measure what is left of their accuracy, and keep the evidence.
+    """A testbed for trustworthy machine learning: attack models, measure what is left, keep the evidence.
 
     \b
     Begin with:
       dioptra demo                            a robustness curve, in about a minute
       dioptra init mine --example digits      a project of your own to change
       dioptra run mine -e train               run one of its entry points
+      dioptra snapshot verify last            run it again, and see whether it gives the same
     """
 
 
-for command in (completion, demo, doctor, init, job, run):
+for command in (completion, demo, doctor, experiment, init, job, run, snapshot):
     cli.add_command(command)
 
 

@@ -12,7 +12,15 @@ from click.shell_completion import CompletionItem, get_completion_class
 if TYPE_CHECKING:
     from dioptra.mlproject import Project
 
-__all__ = ["complete_entry_points", "complete_examples", "complete_jobs", "complete_parameters", "completion"]
+__all__ = [
+    "complete_entry_points",
+    "complete_examples",
+    "complete_experiments",
+    "complete_jobs",
+    "complete_parameters",
+    "complete_snapshots",
+    "completion",
+]
 
 _OPTIONS_WITH_VALUES = ("-e", "--entry-point", "-P", "--experiment")
 
@@ -90,3 +98,20 @@ def complete_jobs(context: click.Context, parameter: click.Parameter, typed: str
     jobs = [job for job in find_home().jobs()[::-1] if job.id.startswith(typed)]
     length = 8 if len(typed) <= 8 else None
     return [CompletionItem(job.id[:length], help=f"{job.status}, {job.entry_point}") for job in jobs[:50]]
+
+
+def complete_snapshots(context: click.Context, parameter: click.Parameter, typed: str) -> list[CompletionItem]:
+    """Offer the newest snapshots whose ids begin so, and `last`."""
+    from dioptra.experiment import Library
+
+    found = [entry for experiment in Library().load_experiments().values() for entry in experiment.snapshots()]
+    newest = sorted(found, key=lambda snapshot: snapshot.created_at, reverse=True)
+    items = [CompletionItem(entry.uid, help=f"{entry.created_at:%Y-%m-%d %H:%M}") for entry in newest[:50]]
+    return [item for item in (CompletionItem("last"), *items) if str(item.value).startswith(typed)]
+
+
+def complete_experiments(context: click.Context, parameter: click.Parameter, typed: str) -> list[CompletionItem]:
+    """Offer the experiments of the home."""
+    from dioptra.experiment import Library
+
+    return [CompletionItem(name) for name in Library().names() if name.startswith(typed)]

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from dioptra.cli._print import json_option, note, print_json
+from dioptra.cli._table import show_table
 from dioptra.cli.completion import complete_jobs
 
 if TYPE_CHECKING:
@@ -17,7 +18,6 @@ if TYPE_CHECKING:
 __all__ = ["job"]
 
 _HEADINGS = ("job", "status", "experiment", "entry", "started (UTC)", "seconds", "parameters")
-_ANY_WIDTH = 10_000  # where there is no terminal, nothing is cut off
 
 
 @click.group()
@@ -40,7 +40,7 @@ def list_jobs(as_json: bool) -> None:
     elif not jobs:
         click.echo("no jobs yet; `dioptra demo` makes some")
     else:
-        _show_table(jobs)
+        show_table(_HEADINGS, [_row(entry) for entry in jobs])
 
 
 @job.command()
@@ -69,22 +69,6 @@ def logs(job_id: str) -> None:
     log_file = testbed.paths(testbed.job(job_id)).log_file
     if log_file.exists():
         sys.stdout.buffer.write(log_file.read_bytes())
-
-
-def _show_table(jobs: list[Job]) -> None:
-    """Show a row for each job; in a narrow terminal only the parameters are cut off."""
-    from rich.console import Console
-    from rich.table import Table
-
-    rows = [_HEADINGS, *(_row(entry) for entry in jobs)]
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    table = Table(box=None, pad_edge=False)
-    for heading, width in zip(_HEADINGS, widths, strict=True):
-        least = width if heading != "parameters" else len(heading)
-        table.add_column(heading, no_wrap=True, overflow="ellipsis", min_width=least)
-    for row in rows[1:]:
-        table.add_row(*row)
-    Console(width=None if sys.stdout.isatty() else _ANY_WIDTH).print(table)
 
 
 def _row(job: Job) -> tuple[str, ...]:

@@ -97,7 +97,7 @@ def _show_plan(argv: list[str], parameters: dict[str, str], as_json: bool) -> No
 
 
 def _show_start(job: Job) -> None:
-    note(f"job {job.id[:8]}: {job.entry_point} of {job.experiment}, run {job.run_id}")
+    note(f"job {job.id[:8]}: {job.entry_point} of {job.experiment}, snapshot {job.snapshot}, run {job.run_id}")
 
 
 def _show_end(testbed: Testbed, job: Job, as_json: bool) -> None:
@@ -108,4 +108,10 @@ def _show_end(testbed: Testbed, job: Job, as_json: bool) -> None:
 
 
 def _as_dict(job: Job) -> dict[str, object]:
-    return {"job": job.id, "status": job.status, "run_id": job.run_id, "exit_code": job.exit_code}
+    return {
+        "job": job.id,
+        "status": job.status,
+        "run_id": job.run_id,
+        "exit_code": job.exit_code,
+        "snapshot": job.snapshot,
+    }

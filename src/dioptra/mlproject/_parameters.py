@@ -24,11 +24,13 @@ _CREDENTIAL = re.compile(r"signature|^sig$|token|passw|secret|credential|(api|ac
 _EXTRA_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]{0,249}")  # 250 characters is what MLflow keeps
 
 
-def bind(entry: EntryPoint, given: Mapping[str, str], *, cwd: Path | None = None) -> dict[str, str]:
+def bind(
+    entry: EntryPoint, given: Mapping[str, str], *, cwd: Path | None = None, otherwise: Path | None = None
+) -> dict[str, str]:
     """Return the values of all parameters: the declared ones first, then the undeclared in the order given.
 
     A relative path that was given starts at `cwd` (by default the current folder), one that is a default at the
-    project's folder.
+    project's folder, and if there is nothing at the folder `otherwise`.
 
     Raises:
         InvalidParameterError: Values are missing (all are named at once), or one does not fit its type.
@@ -36,7 +38,8 @@ def bind(entry: EntryPoint, given: Mapping[str, str], *, cwd: Path | None = None
     missing = [p for p in entry.parameters.values() if p.default is None and p.name not in given]
     if missing:
         raise _missing(entry, missing, given)
-    values = {p.name: _value(entry, p, given.get(p.name), cwd or Path.cwd()) for p in entry.parameters.values()}
+    bases = (cwd or Path.cwd(), entry.file.parent, otherwise or entry.file.parent)
+    values = {p.name: _value(entry, p, given.get(p.name), bases) for p in entry.parameters.values()}
     extra = {name: value for name, value in given.items() if name not in entry.parameters}
     for name, value in extra.items():
         _check_extra(entry, name, value)
@@ -67,10 +70,12 @@ def _missing(entry: EntryPoint, missing: list[Parameter], given: Mapping[str, st
     )
 
 
-def _value(entry: EntryPoint, parameter: Parameter, given: str | None, cwd: Path) -> str:
+def _value(entry: EntryPoint, parameter: Parameter, given: str | None, bases: tuple[Path, Path, Path]) -> str:
+    cwd, project, otherwise = bases
     text = parameter.default or "" if given is None else given
     _check_text(entry, parameter.name, text)
-    base = entry.file.parent if given is None else cwd
+    in_project = os.path.lexists(project / local_path(text)) if parameter.type in ("path", "uri") else True
+    base = cwd if given is not None else project if in_project else otherwise
     return _CHECKS[parameter.type](entry, parameter, text, base)
 
 

@@ -72,6 +72,16 @@ class AttemptPaths:
         return self.folder / "flow.jsonl"
 
     @property
+    def code_dir(self) -> Path:
+        """The snapshot, laid out: the folder that the entry point runs in."""
+        return self.folder / "code"
+
+    @property
+    def conditions_file(self) -> Path:
+        """What the attempt ran with: values, seeds, environment, hashes of plugins and inputs."""
+        return self.folder / "conditions.json"
+
+    @property
     def input_dir(self) -> Path:
         """The folder for what was fetched for the script, one folder for each parameter."""
         return self.folder / "inputs"
@@ -102,6 +112,16 @@ class Home:
     def artifacts_dir(self) -> Path:
         """The folder with the artifacts of MLflow's runs."""
         return self.path / "artifacts"
+
+    @property
+    def experiments_dir(self) -> Path:
+        """The folder with a folder for each experiment: its code and its snapshots."""
+        return self.path / "experiments"
+
+    @property
+    def hashes_dir(self) -> Path:
+        """The folder that remembers the hashes of data, so that only what has changed is read again."""
+        return self.path / "cache" / "hashes"
 
     @property
     def jobs_dir(self) -> Path:

@@ -1,21 +1,34 @@
 """The testbed of this machine, seen from Python: the verbs that join the parts."""
 
 from dioptra.testbed._demo import DEMO_EPSILONS, Demo, DemoResult, write_demo_report
+from dioptra.testbed._diff import JobDiff, SnapshotDiff
 from dioptra.testbed._doctor import Finding, examine
 from dioptra.testbed._examples import copy_example, example_dir, example_names
 from dioptra.testbed._plan import Plan
+from dioptra.testbed._prepare import Prepared, Request
+from dioptra.testbed._subject import Subject
 from dioptra.testbed._testbed import Testbed
+from dioptra.testbed._verify import Verdict, Verification, Verifier, worst
 
 __all__ = [
     "DEMO_EPSILONS",
     "Demo",
     "DemoResult",
     "Finding",
+    "JobDiff",
     "Plan",
+    "Prepared",
+    "Request",
+    "SnapshotDiff",
+    "Subject",
     "Testbed",
+    "Verdict",
+    "Verification",
+    "Verifier",
     "copy_example",
     "examine",
     "example_dir",
     "example_names",
+    "worst",
     "write_demo_report",
 ]

@@ -7,12 +7,12 @@ import signal
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from pathlib import Path
 
 from dioptra.errors import DioptraError, RunNotEndedError
 from dioptra.prefect import failed_flow
 from dioptra.records import Job, JobStatus, now
 from dioptra.storage import Home
+from dioptra.testbed._prepare import Prepared
 from dioptra.tracking import TrackedRun, Tracking
 from dioptra.worker import Ending, job_environment, run_command
 
@@ -24,11 +24,12 @@ _RUN_STATUS = {JobStatus.FINISHED: "FINISHED", JobStatus.FAILED: "FAILED", JobSt
 class Attempt:
     """The attempt of a job that has its folder and its run."""
 
-    def __init__(self, home: Home, tracking: Tracking, job: Job, run: TrackedRun) -> None:
+    def __init__(self, home: Home, tracking: Tracking, job: Job, run: TrackedRun, prepared: Prepared) -> None:
         self._home = home
         self._tracking = tracking
         self._run = run
         self._job = job
+        self._prepared = prepared
         self._paths = home.attempt(job.id, job.attempt)
 
     def run(
@@ -46,7 +47,7 @@ class Attempt:
                 raise KeyboardInterrupt
             self._home.save(job)
             on_start(job)
-            ended = _ended(job, self._run_command(on_output, cancel), self._paths.folder)
+            ended = self._ended(job, self._run_command(on_output, cancel))
         except KeyboardInterrupt:
             ended = job.changed(status=JobStatus.CANCELLED, reason="cancelled")
         except OSError as error:
@@ -67,15 +68,24 @@ class Attempt:
             "DIOPTRA_EXPERIMENT": self._job.experiment,
             "DIOPTRA_ATTEMPT_DIR": str(self._paths.folder),
             "DIOPTRA_OUTPUT_DIR": str(self._paths.output_dir),
+            "DIOPTRA_SNAPSHOT": self._job.snapshot,
+            "PYTHONHASHSEED": self._prepared.conditions.hash_seed,
         }
         return run_command(
             self._job.argv,
-            cwd=Path(self._job.project_dir),
+            cwd=self._paths.code_dir,
             environment=job_environment(additions),
             log_file=self._paths.log_file,
             on_output=on_output,
             cancel=cancel,
         )
+
+    def _ended(self, job: Job, ending: Ending) -> Job:
+        reason = ending.reason or failed_flow(self._paths.folder) or self._prepared.changed_data()
+        status = JobStatus.FAILED if reason else JobStatus.FINISHED
+        if ending.cancelled:
+            status = JobStatus.CANCELLED
+        return job.changed(status=status, exit_code=ending.exit_code, reason=reason)
 
     def _finish(self, job: Job) -> None:
         try:
@@ -87,14 +97,6 @@ class Attempt:
                 raise RunNotEndedError(
                     f"job {job.id[:8]} {job.status}, but its run could not be ended: {error.message}", job=job
                 ) from error
-
-
-def _ended(job: Job, ending: Ending, attempt_dir: Path) -> Job:
-    reason = ending.reason or failed_flow(attempt_dir)
-    status = JobStatus.FAILED if reason else JobStatus.FINISHED
-    if ending.cancelled:
-        status = JobStatus.CANCELLED
-    return job.changed(status=status, exit_code=ending.exit_code, reason=reason)
 
 
 @contextmanager

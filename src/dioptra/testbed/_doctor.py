@@ -90,9 +90,11 @@ def _version(name: str) -> str | None:
 
 
 def _programs(environ: Mapping[str, str]) -> Iterator[Finding]:
-    for name, use in (("git", "the code of runs is kept with it"), ("bash", "commands with shell operators need it")):
+    needed = (("git", "the code of runs is kept with it; install it", "wrong"),
+              ("bash", "commands with shell operators need it", "note"))  # fmt: skip
+    for name, use, state in needed:
         place = shutil.which(name, path=environ.get("PATH"))
-        yield Finding(name, "ok" if place else "note", place or f"not found on the PATH; {use}")
+        yield Finding(name, "ok" if place else state, place or f"not found on the PATH; {use}")
 
 
 def _home(testbed: Testbed, environ: Mapping[str, str]) -> Finding:

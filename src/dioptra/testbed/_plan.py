@@ -23,6 +23,7 @@ class Plan:
     parameters: dict[str, str]
     argv: list[str]
     experiment: str
+    given: frozenset[str]  # names of the parameters whose values were given, not taken from defaults
 
     @property
     def warnings(self) -> tuple[str, ...]:
@@ -32,15 +33,25 @@ class Plan:
         return (*said, *_mistyped(self.entry_point, self.parameters))
 
 
-def make_plan(project: Path, entry_point: str, parameters: Mapping[str, str], experiment: str | None) -> Plan:
-    """Check a project, an entry point, values, the program and the name of the experiment."""
+def make_plan(
+    project: Path,
+    entry_point: str,
+    parameters: Mapping[str, str],
+    experiment: str | None,
+    *,
+    otherwise: Path | None = None,
+) -> Plan:
+    """Check a project, an entry point, values, the program and the name of the experiment.
+
+    Defaults that are paths are looked up in the project, then in the folder `otherwise`.
+    """
     found = read_project(project)
     try:
         entry = found.entry_point(entry_point)
-        values = bind(entry, parameters)
+        values = bind(entry, parameters, otherwise=otherwise)
         argv = build_argv(entry, values)
         resolve_program(argv, folder=found.folder, environment=job_environment({}), where=entry.where)
-        return Plan(found, entry, values, argv, _experiment(found, experiment))
+        return Plan(found, entry, values, argv, _experiment(found, experiment), frozenset(parameters))
     except DioptraError as error:
         for warning in found.warnings:  # what is odd about the file may be the reason
             if warning.entry_point in ("", entry_point):

@@ -7,21 +7,22 @@ import os
 import threading
 import uuid
 from collections.abc import Callable, Mapping
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import nullcontext
 from pathlib import Path
 
 from dioptra import settings
-from dioptra.errors import InvalidParameterError, NotFoundError
-from dioptra.mlproject import build_argv, remote_inputs
+from dioptra.experiment import Library, Snapshot
 from dioptra.records import Job, JobStatus
-from dioptra.storage import AttemptPaths, Home, Progress, fetch, find_home
+from dioptra.storage import AttemptPaths, Home, find_home
 from dioptra.testbed._attempt import Attempt
+from dioptra.testbed._conditions import conditions_of_plan, draw_hash_seed
+from dioptra.testbed._diff import SnapshotDiff, diff_subjects
 from dioptra.testbed._plan import Plan, make_plan
+from dioptra.testbed._prepare import OnFetch, Prepared, Request, prepare
+from dioptra.testbed._subject import Subject, find_subject
 from dioptra.tracking import TrackedRun, Tracking
 
 __all__ = ["Testbed"]
-
-OnFetch = Callable[[str], AbstractContextManager[Progress]]
 
 
 class Testbed:
@@ -36,6 +37,7 @@ class Testbed:
 
     def __init__(self, home: str | os.PathLike[str] | None = None) -> None:
         self.home = find_home() if home is None else Home(Path(home).absolute())
+        self.library = Library(self.home.experiments_dir)
         self.tracking = Tracking(
             database=self.home.tracking_file, artifacts=self.home.artifacts_dir, uri=settings.get("tracking_uri")
         )
@@ -85,7 +87,7 @@ class Testbed:
         on_output: Callable[[bytes], object] = lambda chunk: None,
         cancel: threading.Event | None = None,
     ) -> Job:
-        """Run what was planned, here and now, and return the job as it ended.
+        """Capture the project, run what was planned in a copy of it, here and now, and return the job as it ended.
 
         Args:
             plan: What to run.
@@ -95,19 +97,52 @@ class Testbed:
             cancel: An event that ends the job when it is set.
 
         Raises:
+            CaptureError: Something of the project cannot be captured.
             RunNotEndedError: The job has ended, but the tracking store could not be told.
-            DioptraError: A store or what lies in it is not in order; nothing is kept then.
+            DioptraError: A store or what lies in it is not in order; no job is kept then.
         """
-        job = _new_job(plan)
         self.home.make()
-        self.paths(job).make()
+        hash_seed = draw_hash_seed()
+        experiment = self.library.open_experiment(plan.experiment)
+        captured = experiment.capture(
+            plan.project.folder,
+            script=plan.entry_point.name,
+            conditions=lambda: conditions_of_plan(self.home, plan, hash_seed),
+            left_out=(self.home.path.resolve(),),
+        )
+        request = Request.of(plan, captured.repository, hash_seed)
+        return self.execute_request(
+            captured.snapshot, request, on_fetch=on_fetch, on_start=on_start, on_output=on_output, cancel=cancel
+        )
+
+    def execute_request(
+        self,
+        snapshot: Snapshot,
+        request: Request,
+        *,
+        on_fetch: OnFetch = lambda uri: nullcontext(lambda done, total: None),
+        on_prepared: Callable[[Prepared], object] = lambda prepared: None,
+        on_start: Callable[[Job], object] = lambda job: None,
+        on_output: Callable[[bytes], object] = lambda chunk: None,
+        cancel: threading.Event | None = None,
+    ) -> Job:
+        """Run what was requested of a snapshot; see `execute`.
+
+        `on_prepared` is called when all is ready; an error that it raises ends the job before it starts.
+        """
+        job = _new_job(snapshot, request)
+        paths = self.paths(job)
+        paths.make()
         try:
-            job = job.changed(argv=tuple(self._argv(plan, job, on_fetch)))
-            run = self._start(plan, job)
+            experiment = self.library.experiment_of(snapshot)
+            prepared = prepare(self.home, experiment, snapshot, request, paths, on_fetch)
+            on_prepared(prepared)
+            job = job.changed(parameters=prepared.conditions.parameters, argv=tuple(prepared.conditions.argv))
+            run = self._start(job, snapshot, request)
         except BaseException:
             self.home.forget(job)
             raise
-        attempt = Attempt(self.home, self.tracking, job.changed(run_id=run.run_id), run)
+        attempt = Attempt(self.home, self.tracking, job.changed(run_id=run.run_id), run, prepared)
         return attempt.run(on_start, on_output, cancel or threading.Event())
 
     def jobs(self) -> list[Job]:
@@ -118,49 +153,64 @@ class Testbed:
         """Return the job with this id, or with this unique prefix of an id."""
         return self.home.job(prefix)
 
+    def subject(self, address: str, experiment: str | None = None) -> Subject:
+        """Return the snapshot, and the jobs of it, that an address means.
+
+        Args:
+            address: A snapshot's name, id, unique prefix of one or of its commit, `last`, `last~2`; or a job's id.
+            experiment: The experiment to look in; by default all.
+        """
+        return find_subject(self.home, self.library, address, experiment)
+
+    def diff(self, before: Subject, after: Subject) -> SnapshotDiff:
+        """Compare two snapshots, or two jobs: code, values, environment, inputs, metrics."""
+        return diff_subjects(self.home, self.library, self.tracking, before, after)
+
     def paths(self, job: Job) -> AttemptPaths:
         """Return the paths of a job's last attempt."""
         return self.home.attempt(job.id, job.attempt)
 
-    def _argv(self, plan: Plan, job: Job, on_fetch: OnFetch) -> list[str]:
-        """Fetch what lies elsewhere, and return the argument list with local paths in its place."""
-        fetched = {}
-        for name, uri in remote_inputs(plan.entry_point, plan.parameters).items():
-            try:
-                with on_fetch(uri) as progress:
-                    fetched[name] = str(fetch(uri, self.paths(job).input_dir / name, progress))
-            except NotFoundError as error:
-                raise InvalidParameterError(f"parameter {name!r}: {error}", where=plan.entry_point.where) from error
-        return build_argv(plan.entry_point, plan.parameters | fetched)
-
-    def _start(self, plan: Plan, job: Job) -> TrackedRun:
+    def _start(self, job: Job, snapshot: Snapshot, request: Request) -> TrackedRun:
+        name = f"{job.entry_point}-{job.id[:8]}"
         return self.tracking.start(
-            job.experiment, name=f"{job.entry_point}-{job.id[:8]}", parameters=plan.parameters, tags=_tags(job)
+            job.experiment,
+            name=f"verify-{name}" if job.verifies else name,
+            parameters=job.parameters,
+            tags=_tags(job, snapshot, request),
         )
 
 
-def _new_job(plan: Plan) -> Job:
+def _new_job(snapshot: Snapshot, request: Request) -> Job:
     return Job(
         id=str(uuid.uuid4()),
-        experiment=plan.experiment,
-        project_dir=str(plan.project.folder),
-        entry_point=plan.entry_point.name,
-        parameters=plan.parameters,
-        argv=tuple(plan.argv),
+        experiment=request.experiment,
+        project_dir=str(request.project_dir),
+        entry_point=request.entry_point,
+        parameters=request.given,
+        argv=(),
         status=JobStatus.STARTED,
+        snapshot=snapshot.name,
+        verifies=request.verifies,
     )
 
 
-def _tags(job: Job) -> dict[str, str]:
-    """Return the tags that MLflow's pages and the scripts of 0.x look for."""
-    return {
+def _tags(job: Job, snapshot: Snapshot, request: Request) -> dict[str, str]:
+    """Return the tags that MLflow's pages and the scripts of 0.x look for, and our own."""
+    repository = request.repository or {}
+    tags = {
         "mlflow.source.name": job.project_dir.encode("utf-8", "replace").decode(),
         "mlflow.source.type": "PROJECT",
+        "mlflow.source.git.commit": repository.get("head"),
+        "mlflow.source.git.branch": repository.get("branch"),
         "mlflow.project.entryPoint": job.entry_point,
         "mlflow.project.backend": "dioptra",
         "mlflow.user": _user(),
         "dioptra.jobId": job.id,
+        "dioptra.snapshot": snapshot.name,
+        "dioptra.commit": snapshot.commit,
+        "dioptra.verifies": job.verifies,
     }
+    return {name: value for name, value in tags.items() if value}
 
 
 def _user() -> str:

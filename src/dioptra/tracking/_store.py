@@ -8,6 +8,7 @@ import logging
 import os
 import re
 import sqlite3
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
@@ -129,6 +130,20 @@ class Tracking:
                 raise
         return TrackedRun(run_id, experiment_id, self.uri, self._artifact_root)
 
+    def log_metrics(self, run_id: str, metrics: Mapping[str, float], step: int = 0) -> None:
+        """Log numbers by name, all of one step."""
+        with self._translated():
+            from mlflow.entities import Metric
+
+            at = int(time.time() * 1000)
+            entries = [Metric(name, float(value), at, step) for name, value in metrics.items()]
+            self._client.log_batch(run_id, metrics=entries)
+
+    def log_parameters(self, run_id: str, parameters: Mapping[str, Any]) -> None:
+        """Log settings by name."""
+        with self._translated():
+            self._log_parameters(run_id, parameters)
+
     def end(self, run_id: str, status: str) -> None:
         """End a run as FINISHED, FAILED or KILLED, whatever its script has said."""
         with self._translated():
@@ -157,6 +172,12 @@ class Tracking:
             raise NotFoundError(f"run {run_id} registered no model")
         return str(versions[0].name), str(versions[0].version)
 
+    def forget_registered(self, run_id: str) -> None:
+        """Remove the versions of models that a run registered, so that nobody takes them for the latest ones."""
+        with self._translated():
+            for version in self._client.search_model_versions(f"run_id = '{run_id}'"):
+                self._client.delete_model_version(version.name, version.version)
+
     def _experiment_id(self, name: str) -> str:
         found = self._client.get_experiment_by_name(name)
         if found is None:
@@ -179,10 +200,10 @@ class Tracking:
                 return str(other.experiment_id)
             raise
 
-    def _log_parameters(self, run_id: str, parameters: Mapping[str, str]) -> None:
+    def _log_parameters(self, run_id: str, parameters: Mapping[str, Any]) -> None:
         from mlflow.entities import Param
 
-        entries = [Param(name, _shortened(value)) for name, value in parameters.items()]
+        entries = [Param(name, _shortened(str(value))) for name, value in parameters.items()]
         for start in range(0, len(entries), _BATCH):
             self._client.log_batch(run_id, params=entries[start : start + _BATCH])
 

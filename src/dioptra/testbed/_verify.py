@@ -1,0 +1,237 @@
+"""Running a snapshot again, and saying whether it gives what it gave."""
+
+from __future__ import annotations
+
+import fnmatch
+import json
+import math
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from dioptra.errors import DioptraError, NotFoundError, RefusedError, StoreUnreachableError
+from dioptra.experiment import Snapshot, environment
+from dioptra.records import Job, JobStatus
+from dioptra.results import Difference, TaskDifference, differences, first_difference
+from dioptra.testbed._conditions import Conditions, plugin_hashes
+from dioptra.testbed._diff import flat_environment
+from dioptra.testbed._prepare import Request
+from dioptra.testbed._subject import Subject
+
+if TYPE_CHECKING:
+    from dioptra.testbed._testbed import Testbed
+
+__all__ = ["Verdict", "Verification", "Verifier", "worst"]
+
+
+class Verdict(StrEnum):
+    """What a repetition shows."""
+
+    VERIFIED = "verified"
+    DRIFTED = "drifted"
+    BROKEN = "broken"
+
+    @property
+    def exit_code(self) -> int:
+        """The exit code of the command."""
+        return {Verdict.VERIFIED: 0, Verdict.DRIFTED: 10, Verdict.BROKEN: 1}[self]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Verification:
+    """What the repetition of one job showed."""
+
+    job: Job
+    verdict: Verdict
+    rerun: Job | None = None
+    why: str = ""  # of a broken one
+    metrics: tuple[Difference, ...] = ()
+    task: TaskDifference | None = None  # the first one whose result differs
+    metric_count: int = 0
+    task_count: int = 0
+    environment: tuple[Difference, ...] = field(default=())
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the verification as values that JSON can hold."""
+        return {
+            "job": self.job.id,
+            "entry_point": self.job.entry_point,
+            "verdict": self.verdict,
+            "rerun": self.rerun.id if self.rerun else None,
+            "why": self.why,
+            "metrics": [entry.to_dict() for entry in self.metrics],
+            "task": self.task.to_dict() if self.task else None,
+            "compared": {"metrics": self.metric_count, "tasks": self.task_count},
+            "environment": [entry.to_dict() for entry in self.environment],
+        }
+
+
+def worst(found: Sequence[Verification]) -> Verdict:
+    """Return the verdict on all: broken if one is broken, else drifted if one is."""
+    return max((entry.verdict for entry in found), key=list(Verdict).index)
+
+
+class Verifier:
+    """Runs jobs again and compares.
+
+    Args:
+        testbed: Where they ran.
+        tolerance: How far a metric may be off, relative to the larger of both values; above 0 the metrics alone decide.
+        ignore: Names of metrics that are not compared, such as times; `*` stands for anything.
+        on_begin: Called with each job and how the environment differs from the recorded one, before it runs again.
+        on_output: Called with each piece of what a script prints.
+        cancel: An event that ends it when it is set.
+    """
+
+    def __init__(
+        self,
+        testbed: Testbed,
+        *,
+        tolerance: float = 0.0,
+        ignore: Sequence[str] = (),
+        on_begin: Callable[[Job, tuple[Difference, ...]], object] = lambda job, environment: None,
+        on_output: Callable[[bytes], object] = lambda chunk: None,
+        cancel: threading.Event | None = None,
+    ) -> None:
+        self._testbed = testbed
+        self._tolerance = tolerance
+        self._ignore = tuple(ignore)
+        self._on_begin = on_begin
+        self._on_output = on_output
+        self._cancel = cancel or threading.Event()
+        self._environment: tuple[Difference, ...] = ()
+
+    def jobs(self, subject: Subject, entry_point: str | None = None) -> tuple[Job, ...]:
+        """Return the jobs of a subject that can be verified.
+
+        Raises:
+            RefusedError: There is none.
+        """
+        found = tuple(job for job in subject.jobs if entry_point in (None, job.entry_point))
+        unfinished = [job for job in found if job.status is not JobStatus.FINISHED]
+        if unfinished:
+            raise RefusedError(
+                f"job {unfinished[0].id[:8]} {unfinished[0].status}: only a finished job can be verified"
+            )
+        if not found:
+            which = f" of entry point {entry_point!r}" if entry_point else ""
+            raise RefusedError(
+                f"snapshot {subject.snapshot.name} has no finished job{which}, so there is nothing to verify",
+                hint="see `dioptra snapshot show`",
+            )
+        return found
+
+    def verify(self, snapshot: Snapshot, job: Job) -> Verification:
+        """Run a job again, from the same code with the same values and seeds, and compare what it gave.
+
+        Raises:
+            KeyboardInterrupt: It was cancelled.
+        """
+        self._environment = ()
+        try:
+            conditions = Conditions.load(self._testbed.paths(job))
+            before = self._metrics(job)
+            self._environment = self._changes_since(conditions)
+            self._on_begin(job, self._environment)
+            rerun = self._run_again(snapshot, job, conditions)
+        except StoreUnreachableError:  # says nothing about the job
+            raise
+        except DioptraError as error:
+            return self._broken(job, None, str(error))
+        try:
+            if rerun.status is JobStatus.CANCELLED:
+                raise KeyboardInterrupt
+            return self._compared(job, before, rerun)
+        finally:
+            self._testbed.tracking.forget_registered(str(rerun.run_id))
+
+    def _changes_since(self, before: Conditions) -> tuple[Difference, ...]:
+        """Return how the environment and the plugins differ from those that a job had."""
+        plugins = plugin_hashes(self._testbed.home)
+        return (
+            *differences(flat_environment(before.environment), flat_environment(environment())),
+            *differences(_plugins(before.plugins), _plugins(plugins)),
+        )
+
+    def _run_again(self, snapshot: Snapshot, job: Job, conditions: Conditions) -> Job:
+        request = Request(
+            experiment=job.experiment,
+            project_dir=Path(job.project_dir),
+            project_file=conditions.project_file,
+            entry_point=conditions.entry_point,
+            given=conditions.given,
+            hash_seed=conditions.hash_seed,
+            repository=conditions.repository,
+            verifies=job.id,
+        )
+        return self._testbed.execute_request(
+            snapshot,
+            request,
+            on_prepared=lambda prepared: _check_data(conditions, prepared.conditions),
+            on_output=self._on_output,
+            cancel=self._cancel,
+        )
+
+    def _compared(self, job: Job, before: Mapping[str, float], rerun: Job) -> Verification:
+        paths = self._testbed.paths(rerun)
+        if rerun.status is not JobStatus.FINISHED:
+            return self._broken(job, rerun, f"run again, it {rerun.status} ({rerun.reason}); see {paths.log_file}")
+        before_file = self._testbed.paths(job).flow_file
+        after = self._metrics(rerun)
+        metrics = tuple(entry for entry in differences(before, after) if not self._is_near(entry))
+        task = first_difference(before_file, paths.flow_file)
+        drifted = metrics or (task and not (self._tolerance and before))  # without metrics, tasks have to decide
+        return Verification(
+            job=job,
+            rerun=rerun,
+            verdict=Verdict.DRIFTED if drifted else Verdict.VERIFIED,
+            metrics=metrics,
+            task=task,
+            metric_count=len(before.keys() | after.keys()),
+            task_count=_task_count(before_file),
+            environment=self._environment,
+        )
+
+    def _metrics(self, job: Job) -> Mapping[str, float]:
+        try:
+            found = self._testbed.tracking.run(str(job.run_id)).metrics
+        except NotFoundError as error:
+            raise NotFoundError(f"its metrics cannot be read ({error.message})") from error
+        return {k: v for k, v in found.items() if not any(fnmatch.fnmatchcase(k, name) for name in self._ignore)}
+
+    def _is_near(self, entry: Difference) -> bool:
+        if entry.before is None or entry.after is None:
+            return False
+        return math.isclose(entry.before, entry.after, rel_tol=self._tolerance, abs_tol=0.0)
+
+    def _broken(self, job: Job, rerun: Job | None, why: str) -> Verification:
+        return Verification(job=job, rerun=rerun, verdict=Verdict.BROKEN, why=why, environment=self._environment)
+
+
+def _check_data(before: Conditions, after: Conditions) -> None:
+    """Refuse to run with other data than the job had."""
+    for kind, was, now in (("input", before.inputs, after.inputs), ("shared folder", before.shared, after.shared)):
+        for name, found in was.items():
+            if found["sha256"] != now.get(name, {}).get("sha256"):
+                place = f" ({found['path']})" if "path" in found else ""
+                raise RefusedError(f"the {kind} {name!r}{place} is not what it was: its content has another hash")
+
+
+def _plugins(hashes: Mapping[str, str]) -> dict[str, str]:
+    return {f"plugins {name}": sha256[:12] for name, sha256 in hashes.items()}
+
+
+def _task_count(journal: Path) -> int:
+    """Return how many tasks of flows a job ran."""
+    if not journal.exists():
+        return 0
+    count = 0
+    for line in journal.read_bytes().splitlines():
+        try:
+            count += json.loads(line).get("event") == "task"
+        except ValueError:
+            continue
+    return count
