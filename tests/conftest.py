@@ -29,6 +29,14 @@ class Spoken:
 
 Command = Callable[..., Spoken]
 
+_MAKE_STORE = """
+import sys
+from pathlib import Path
+from dioptra.tracking import Tracking
+folder = Path(sys.argv[1])
+Tracking(database=folder / "mlflow.db", artifacts=folder / "artifacts").count_experiments()
+"""
+
 
 def clean_environment(**additions: str) -> dict[str, str]:
     """Return this process's environment without what would lead a test out of its own folder."""
@@ -47,6 +55,21 @@ def _own_environment(monkeypatch: pytest.MonkeyPatch) -> None:
 def shared_home(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A home for tests that only add to it: making MLflow's tables takes a second."""
     return tmp_path_factory.mktemp("shared") / "home"
+
+
+@pytest.fixture(scope="session")
+def made_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A tracking store with its tables, to be copied into new homes."""
+    folder = tmp_path_factory.mktemp("store")
+    done = subprocess.run(
+        [sys.executable, "-c", _MAKE_STORE, str(folder)],
+        env=clean_environment(),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    return folder / "mlflow.db"
 
 
 @pytest.fixture

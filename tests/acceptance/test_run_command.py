@@ -136,6 +136,15 @@ def test_dry_run_shows_the_argument_list_and_stores_nothing(
     assert not home.exists()
 
 
+def test_json_has_a_line_of_its_own(dioptra: Command, project: MakeProject) -> None:
+    folder = project("entry_points: {main: {command: printf y}}")
+
+    said = dioptra("run", str(folder), "--json")
+
+    assert said.out.splitlines()[0] == "y"
+    assert said.json["status"] == "finished"
+
+
 def test_python_is_the_interpreter_that_runs_dioptra(dioptra: Command, project: MakeProject) -> None:
     folder = project("entry_points: {main: {command: python which.py}}", which="import sys; print(sys.prefix)")
 

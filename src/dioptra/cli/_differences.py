@@ -40,6 +40,8 @@ def show_environment(entries: Sequence[Difference], say: Callable[[str], object]
 def show_verification(found: Verification, say: Callable[[str], object]) -> None:
     """Say in a few lines what a repetition showed."""
     name = f"job {found.job.id[:8]} ({found.job.entry_point})"
+    if found.rerun:
+        name += f", run again as {found.rerun.id[:8]},"
     if found.why:
         say(f"{name} {found.verdict}: {found.why}")
         return
@@ -54,7 +56,9 @@ def _show_code(found: SnapshotDiff) -> None:
     if not found.patch:
         click.echo("\ncode: the same")
         return
-    click.echo(f"\ncode: {', '.join(f'{path} {how}' for path, how in found.files.items())}")
+    click.echo("\ncode:")
+    for path, how in found.files.items():
+        click.echo(f"  {visible(path)}: {how}")
     lines = found.patch.removesuffix("\n").split("\n")
     if sys.stdout.isatty():
         lines = list(_colored(lines))
@@ -64,9 +68,9 @@ def _show_code(found: SnapshotDiff) -> None:
 def _colored(lines: Iterable[str]) -> Iterable[str]:
     in_head = True
     for line in lines:
-        in_head = line.startswith("diff ") or in_head and not line.startswith("@@")
+        in_head = line.startswith("diff ") or (in_head and not line.startswith("@@"))
         color = None if in_head else _COLORS.get(line[:1])
-        yield click.style("\t".join(map(visible, line.split("\t"))), fg=color, bold=in_head)
+        yield click.style("\t".join(map(visible, line.split("\t"))), fg=color, bold=in_head or None)
 
 
 def _show_job(job: JobDiff) -> None:
@@ -95,7 +99,9 @@ def _compared(found: Verification) -> str:
     if found.task and found.verdict == "verified":
         return f"{metrics} the same within the tolerance, though not the results of tasks"
     if found.task:
-        return f"{metrics} the same, but not the results of {tasks}" if found.metric_count else "not the same tasks"
+        return (
+            f"{metrics} the same, but not the results of tasks" if found.metric_count else "the results of tasks differ"
+        )
     if not found.metric_count and not found.task_count:
         return "it recorded no metrics and no tasks, so that only its end could be compared"
     return f"{metrics} and {tasks} the same"

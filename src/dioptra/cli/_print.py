@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import math
 import os
 import sys
 from collections.abc import Callable, Mapping
@@ -13,7 +14,7 @@ import click
 
 from dioptra.errors import DioptraError
 
-__all__ = ["guard_streams", "json_option", "note", "pass_through", "print_error", "print_json"]
+__all__ = ["PassThrough", "guard_streams", "json_option", "note", "print_error", "print_json"]
 
 json_option: Callable[[Any], Any] = click.option(
     "--json", "as_json", is_flag=True, help="Print one JSON object as the last line."
@@ -21,8 +22,8 @@ json_option: Callable[[Any], Any] = click.option(
 
 
 def print_json(value: object) -> None:
-    """Print one object on one line of stdout."""
-    click.echo(json.dumps(value, ensure_ascii=True))
+    """Print one object on one line of stdout; JSON has no NaN and no infinity, which become text."""
+    click.echo(json.dumps(_finite(value), ensure_ascii=True, allow_nan=False))
 
 
 def note(text: str) -> None:
@@ -50,13 +51,33 @@ def guard_streams() -> None:
             stream.reconfigure(errors="replace")
 
 
-def pass_through(chunk: bytes) -> None:
-    """Pass on what a script prints; a reader that has gone away ends the passing on, not the job."""
-    try:
-        sys.stdout.buffer.write(chunk)
-        sys.stdout.buffer.flush()
-    except OSError:  # the reader has gone away, or its disk is full: the log has it all the same
-        sys.stdout = open(os.devnull, "w")  # noqa: SIM115, PTH123 - stays open for the rest of the process
+class PassThrough:
+    """Passes on what a script prints; a reader that has gone away ends the passing on, not the job."""
+
+    def __init__(self) -> None:
+        self._in_line = False
+
+    def __call__(self, chunk: bytes) -> None:
+        """Pass a piece on."""
+        self._in_line = not chunk.endswith(b"\n")
+        try:
+            sys.stdout.buffer.write(chunk)
+            sys.stdout.buffer.flush()
+        except OSError:  # the reader has gone away, or its disk is full: the log has it all the same
+            sys.stdout = open(os.devnull, "w")  # noqa: SIM115, PTH123 - stays open for the rest of the process
+
+    def end_line(self) -> None:
+        """End a line that the script has left open, so that what follows has one of its own."""
+        if self._in_line:
+            self(b"\n")
+
+
+def _finite(value: Any) -> Any:
+    if isinstance(value, float):
+        return value if math.isfinite(value) else str(value)
+    if isinstance(value, Mapping):
+        return {name: _finite(entry) for name, entry in value.items()}
+    return [_finite(entry) for entry in value] if isinstance(value, (list, tuple)) else value
 
 
 def _one_line(text: str) -> str:

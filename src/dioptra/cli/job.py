@@ -75,7 +75,8 @@ def _row(job: Job) -> tuple[str, ...]:
     started = f"{job.started_at:%Y-%m-%d %H:%M:%S}" if job.started_at else ""
     seconds = "" if job.seconds is None else f"{job.seconds:.1f}"
     values = " ".join(f"{name}={value}" for name, value in job.parameters.items())
-    return job.id[:8], job.status, job.experiment, job.entry_point, started, seconds, values
+    entry = f"{job.entry_point}, verifies {job.verifies[:8]}" if job.verifies else job.entry_point
+    return job.id[:8], job.status, job.experiment, entry, started, seconds, values
 
 
 def _text(name: str, value: object) -> str:

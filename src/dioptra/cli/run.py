@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 
 import click
 
-from dioptra.cli._print import json_option, note, pass_through, print_error, print_json
+from dioptra.cli._print import PassThrough, json_option, note, print_error, print_json
 from dioptra.cli._progress import fetch_progress
-from dioptra.cli.completion import complete_entry_points, complete_parameters
+from dioptra.cli.completion import complete_entry_points, complete_experiments, complete_parameters
 from dioptra.errors import RunNotEndedError, UsageError
 
 if TYPE_CHECKING:
@@ -39,7 +39,11 @@ __all__ = ["run"]
     help="A parameter's value; give as many as needed.",
     shell_complete=complete_parameters,
 )
-@click.option("--experiment", help="The experiment to record it in; by default the project's name.")
+@click.option(
+    "--experiment",
+    help="The experiment to record it in; by default the project's name.",
+    shell_complete=complete_experiments,
+)
 @click.option("--dry-run", is_flag=True, help="Check everything and show the argument list; run nothing.")
 @json_option
 @click.pass_obj
@@ -66,13 +70,17 @@ def run(
     if dry_run:
         _show_plan(plan.argv, plan.parameters, as_json)
         return 0
+    output = PassThrough()
     try:
         job = testbed.execute(
-            plan, on_fetch=fetch_progress, on_start=_show_start, on_output=pass_through, cancel=interruption
+            plan, on_fetch=fetch_progress, on_start=_show_start, on_output=output, cancel=interruption
         )
     except RunNotEndedError as error:
+        output.end_line()
         print_error(error, _as_dict(error.job))
         return error.exit_code
+    if as_json:
+        output.end_line()
     _show_end(testbed, job, as_json)
     return {"finished": 0, "cancelled": 130}.get(job.status, 1)
 

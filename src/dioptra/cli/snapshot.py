@@ -13,7 +13,7 @@ import click
 from dioptra.cli._differences import show_diff, show_environment, show_verification
 from dioptra.cli._print import json_option, note, print_json
 from dioptra.cli._table import show_table, visible
-from dioptra.cli.completion import complete_entry_points, complete_experiments, complete_snapshots
+from dioptra.cli.completion import complete_experiments, complete_snapshots
 from dioptra.errors import RefusedError, UsageError
 
 if TYPE_CHECKING:
@@ -133,7 +133,7 @@ def checkout(address: str, folder: Path, experiment: str | None, as_json: bool) 
 
 @snapshot.command()
 @click.argument("address", metavar="ID", shell_complete=complete_snapshots)
-@click.option("-e", "--entry-point", help="Only the jobs of this one.", shell_complete=complete_entry_points)
+@click.option("-e", "--entry-point", help="Only the jobs of this one.")
 @click.option(
     "--tolerance",
     type=click.FloatRange(0, 1),
@@ -195,6 +195,8 @@ def remove(addresses: tuple[str, ...], force: bool, experiment: str | None, as_j
     names = list(dict.fromkeys(subject.snapshot.name for subject in found))
     for entry in {subject.snapshot.name: subject.snapshot for subject in found}.values():
         testbed.library.experiment_of(entry).remove(entry)
+    if copies := sum(job.snapshot in names for job in testbed.jobs()):
+        note(f"Warning: {_jobs(copies)} still {'has' if copies == 1 else 'have'} the code in {testbed.home.jobs_dir}")
     if as_json:
         print_json({"removed": names})
     else:

@@ -160,13 +160,13 @@ def _kind(scope: Scope, full: bytes, path: bytes, limit: int) -> tuple[str | Non
     mode = status.st_mode
     if target is None and not stat.S_ISREG(mode):
         return None, None
-    *folders, name = path.lower().split(b"/")
-    if b".git" in (*folders, name) or (target and name == b".gitmodules"):
+    parts = path.lower().split(b"/")
+    if b".git" in parts or (target and b".gitmodules" in parts):
         return None, ("has a name that git cannot keep", "rename it")
     if target is not None:
         return LINK, _problem_of_link(path, target)
     if status.st_size > limit:
-        sizes = f"has {_megabytes(status.st_size)}, the limit is {_megabytes(limit)}"
+        sizes = f"has {status.st_size:,} bytes, the limit is {limit:,}"
         return None, (sizes, "raise `file_limit` in dioptra.toml")
     if not os.access(full, os.R_OK, effective_ids=True):
         return None, _unreadable(PermissionError(errno.EACCES, os.strerror(errno.EACCES)))
@@ -229,7 +229,3 @@ def _refused(scope: Scope, problems: list[str], hints: list[str]) -> CaptureErro
     shown = "; ".join(problems[:5]) + (f"; and {len(problems) - 5} more" if len(problems) > 5 else "")
     hint = f"{', or '.join(hints)}, or leave it out with a line in .dioptraignore; name data in `share` of dioptra.toml"
     return CaptureError(shown, where=str(scope.project), hint=hint)
-
-
-def _megabytes(size: int) -> str:
-    return f"{size / 1_000_000:.4g} MB"

@@ -23,10 +23,11 @@ from dioptra.errors import RefusedError, SnapshotNotFoundError, UsageError
 from dioptra.experiment._code import Code
 from dioptra.experiment._environment import environment
 from dioptra.experiment._index import Taken
+from dioptra.experiment._live import import_task
 from dioptra.experiment._settings import read_settings
 from dioptra.experiment._snapshot import NO_COMMENT, SNAPSHOT_FILE, Snapshot, SnapshotRecord
 from dioptra.records import now
-from dioptra.storage import write_aside
+from dioptra.storage import find_home, write_aside
 
 __all__ = ["Capture", "Changes", "Experiment"]
 
@@ -153,7 +154,7 @@ class Experiment:
         return Snapshot.load(snapshot.folder)
 
     def check_changes(self, project: str | os.PathLike[str] | None = None, *, since: Snapshot | None = None) -> Changes:
-        """Return what of a project has changed since a snapshot, by default the last; all is new where there is none."""
+        """Return what of a project has changed since a snapshot, by default the last; without one all is new."""
         with self.code.in_use():
             taken = self._take(self._project(project), ())
             last = since or self._last()
@@ -230,6 +231,19 @@ class Experiment:
         with self.code.in_use():
             self.code.lay_out(snapshot.commit, folder)
 
+    def import_snapshot(self, snapshot: str | Snapshot) -> Any:
+        """Return the task of a snapshot as its own code makes it, live beside all others; nothing is laid out on disk.
+
+        Args:
+            snapshot: It, or what `get_snapshot` finds it by.
+
+        Raises:
+            SnapshotNotFoundError: This experiment has no such snapshot.
+            NotFoundError: The snapshot does not hold its script.
+            RefusedError: Its script ended early, or did not make exactly one task.
+        """
+        return import_task(self.code, self.get_snapshot(snapshot) if isinstance(snapshot, str) else snapshot)
+
     def _capture(
         self,
         project: Path,
@@ -254,7 +268,8 @@ class Experiment:
 
     def _take(self, project: Path, left_out: tuple[Path, ...]) -> Taken:
         settings = read_settings(project)
-        apart = (self.path.parent.resolve(), *left_out, *settings.shared_dirs(project.resolve()).values())
+        ours = (self.path.parent.resolve(), find_home().path.resolve())
+        apart = (*ours, *left_out, *settings.shared_dirs(project.resolve()).values())
         return self.code.take(project, left_out=apart, limit=settings.file_limit)
 
     def _new(self, taken: Taken, project: Path, message: str, script: str, ran_with: dict[str, Any]) -> Snapshot:

@@ -12,12 +12,23 @@ from typing import Self
 
 from dioptra.experiment._git import Git
 
-__all__ = ["IGNORE_FILE", "Scope", "WorkTree", "find_work_tree", "folders_of", "is_folder", "look_into", "names"]
+__all__ = [
+    "IGNORE_FILE",
+    "Scope",
+    "WorkTree",
+    "find_work_tree",
+    "folders_of",
+    "is_folder",
+    "is_inside",
+    "look_into",
+    "names",
+]
 
 IGNORE_FILE = ".dioptraignore"
 _PATH_MAX = 4096
 _NEVER = (".git", ".dioptra", ".venv", ".env*", "__pycache__", "mlruns", "mlflow.db*")
 _IS_NEVER = re.compile(rb"(?:^|/)(?:\.git|\.dioptra|\.venv|\.env[^/]*|__pycache__|mlruns|mlflow\.db[^/]*)(?:/|\Z)")
+_LEADS_OUT = re.compile(rb"(?:^|/)\.{0,2}(?:/|\Z)")
 
 
 @dataclass(frozen=True)
@@ -157,6 +168,11 @@ def look_into(top: Path, folders: Iterable[bytes], since: int | None = None) -> 
                 place = os.fsdecode(os.path.join(folder, name))
                 found[place] = seen if since is None or seen[1] < since else [since]
     return found
+
+
+def is_inside(path: bytes) -> bool:
+    """Tell whether a path is one that a file of a repository can have: an index need not have been written by git."""
+    return not _LEADS_OUT.search(path)
 
 
 def is_folder(path: bytes) -> bool:

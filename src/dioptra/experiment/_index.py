@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import subprocess
 import tempfile
 from collections.abc import Callable, Sequence
 from contextlib import suppress
@@ -13,9 +14,9 @@ from hashlib import blake2b
 from pathlib import Path
 from typing import Any
 
-from dioptra.errors import CaptureError
+from dioptra.errors import CaptureError, GitError
 from dioptra.experiment._blobs import Entry, blobs, refuse_closed, store_blobs, store_loose
-from dioptra.experiment._files import IGNORE_FILE, Scope, WorkTree, folders_of, is_folder, look_into, names
+from dioptra.experiment._files import IGNORE_FILE, Scope, WorkTree, folders_of, is_folder, is_inside, look_into, names
 from dioptra.experiment._git import Git, Running
 from dioptra.experiment._surroundings import Surroundings
 
@@ -25,7 +26,7 @@ _FEW = 100  # files
 _LARGE = 400_000  # bytes of an index with some 4,000 files
 _EMPTY_TREE = "4b825dc642cb6eb9a060e54bf8d69288fbee4904"
 _TICK = 20_000_000  # nanoseconds; more than the clock of files can be behind
-_CLOSED = re.compile(rb"^warning: could not open directory '(.*)': ", re.MULTILINE)
+_CLOSED = re.compile(rb"^warning: could not open directory '(.*)': (?!No such file|Not a directory)", re.MULTILINE)
 
 
 _Look = Callable[[], tuple[list[bytes], list[bytes]]]
@@ -75,6 +76,7 @@ class _Take:
     def __init__(self, index: PrivateIndex, scope: Scope, own: Path) -> None:
         self._kept, self._kept_state = index._kept, index._kept_state
         self._scope, self._limit = scope, index._limit
+        self._top = bytes(scope.work_tree.top) + b"/"
         self._since = own.stat().st_mtime_ns - _TICK  # what is changed from now on may be seen or not
         self._file = own / "index"
         self._store = index._store
@@ -111,7 +113,7 @@ class _Take:
         gone: list[bytes] = []
         if found is None:
             found, gone = self._compared_with_all()
-            self._write([*on_disk, *found], gone)
+            self._write([*set(on_disk).difference(gone), *found], gone)
             self._folders = folders_of(names(self._git.run("ls-files", "-z")))
         else:
             self._write([*on_disk, *found], gone)
@@ -125,6 +127,8 @@ class _Take:
         quick = quick and self._inside() == self._state["inside"]
         on_disk, found = end()
         if not quick or any(path.endswith(b"/") or _is_rule(path) for path in (*on_disk, *found)):
+            return None, on_disk
+        if any(is_folder(self._top + path) for path in on_disk):  # in a file's place; git may not look into it
             return None, on_disk
         return self._not_ignored(self._scope.keep(found)), on_disk
 
@@ -165,7 +169,7 @@ class _Take:
         return found
 
     def _check_sight(self, scope: Scope, command: Running) -> None:
-        """Refuse folders that cannot be looked into, and which git passes over."""
+        """Refuse folders that git passed over because they cannot be looked into; not those that are gone by now."""
         closed = {folder.rstrip(b"/") + b"/" for folder in _CLOSED.findall(command.warnings)}
         if closed:
             inner = os.fsencode(os.path.relpath(scope.work_tree.top, self._scope.work_tree.top))
@@ -192,9 +196,8 @@ class _Take:
         if not wanted and self._scope.prefix:
             raise _ProjectIgnoredError
         self._whole = not self._scope.prefix and wanted.issuperset(self._tracked)
-        top = os.fsencode(self._scope.work_tree.top) + b"/"
-        moved = tuple(folder + b"/" for folder in self._folders if folder and not is_folder(top + folder))
-        again = {path for path in known if path.startswith(moved)}  # what git may still see, through a link
+        moved = tuple(folder + b"/" for folder in self._folders if folder and not is_folder(self._top + folder))
+        again = {path for path in wanted if path.startswith(moved)}  # what git may still see, through a link
         return sorted(wanted.difference(known) | again), sorted(set(known) - wanted)
 
     def _all(self, scope: Scope) -> list[bytes]:
@@ -203,11 +206,12 @@ class _Take:
         tracked = self._start(user, "ls-files", "-z", "--stage", *scope.pathspec()) if user else None
         bare = self._store.within(tree.top, GIT_INDEX_FILE=self._file.with_name("none"))
         others = self._others(scope, self._start_others(scope, bare))
-        by_git = [line.partition(b"\t") for line in names(tracked.end())] if tracked else []
-        modules = {path + b"/" for mode, _, path in by_git if mode.startswith(b"160000") and _is_module(tree.top, path)}
-        found = {path for path in others if not path.endswith(b"/")} | {path for _, _, path in by_git}
+        lines = [line.partition(b"\t") for line in names(tracked.end())] if tracked else []
+        by_git = {path: mode for mode, _, path in lines if is_inside(path)}
+        modules = {path + b"/" for path in by_git if by_git[path].startswith(b"160000") and _is_module(tree.top, path)}
+        found = {path for path in others if not path.endswith(b"/")}.union(by_git)
         if scope is self._scope:
-            self._tracked = [path for _, _, path in by_git]
+            self._tracked = list(by_git)
         for path in scope.keep(modules.union(path for path in others if path.endswith(b"/"))):
             found.update(self._all_nested(scope, path))
         return scope.keep(found)
@@ -245,7 +249,10 @@ class _Take:
         there = {entry.path for entry in entries}
         missing = [path for path in (*changed, *gone) if path not in there]
         lines = [Entry(path, "0", "0" * 40).line for path in missing] + [entry.line for entry in entries]
-        self._git.run("update-index", "-z", "--index-info", data=b"".join(lines))
+        keeper = self._git.start("update-index", "-z", "--index-info", stdin=subprocess.PIPE)
+        keeper.end(b"".join(lines))
+        if passed_over := keeper.warnings.strip():  # a name that git does not like; that is all it says
+            raise GitError(f"git did not take all files ({os.fsdecode(passed_over)[:300]!r})")
         if len(entries) > _FEW:
             self._refresh()
 

@@ -35,7 +35,7 @@ class Surroundings:
         """
         self._tree, self._store, self._own, self.known = work_tree, store, own, known
         self._started: list[Running] = []
-        self._head = None if known else self._start("rev-parse", "HEAD", "HEAD^{tree}", "--symbolic-full-name", "HEAD")
+        self._head = None if known else self._start("rev-parse", "HEAD", "--symbolic-full-name", "HEAD")
         self._settings: Running | None = None
         self._files: Running | None = None
         self._staged: Running | None = None
@@ -48,7 +48,7 @@ class Surroundings:
             return None
         said = self._head.end(ok=None).decode("utf-8", "replace").split("\n")
         if self._head.code == 0:
-            commit, branch = said[0], said[2]
+            commit, branch = said[0], said[1]
         else:
             commit, branch = None, self._say("symbolic-ref", "-q", "HEAD")
         branch = branch.removeprefix("refs/heads/")
@@ -60,7 +60,9 @@ class Surroundings:
             return
         git, index = self._tree.git, self._tree.index_file
         if head["head"] and git and index and index.is_file():
-            copy = shutil.copyfile(index, self._own / "user-index")
+            copy = shutil.copy2(
+                index, self._own / "user-index"
+            )  # with its time, which tells what git has to read again
             seen = self._store.within(
                 self._tree.top,
                 GIT_INDEX_FILE=copy,
@@ -85,7 +87,7 @@ class Surroundings:
         found = dict(entry.split("\n", 1) for entry in said.split("\0") if "\n" in entry)
         wanted = (found.get(f"branch.{branch}.remote"), "origin", *_remotes(found))
         urls = (found.get(f"remote.{name}.url") for name in wanted)
-        return next((_without_secrets(url) for url in urls if url), None)
+        return next((_without_secrets(url) for url in urls if url), "") or None
 
     def _is_staged(self) -> bool | None:
         """Compare commit and index; None when that fails."""

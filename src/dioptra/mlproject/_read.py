@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from dioptra.errors import InvalidProjectError, ProjectNotFoundError, did_you_mean
 from dioptra.mlproject._model import EntryPoint, Parameter, Project, ProjectWarning
+from dioptra.mlproject._script import is_script, script_project
 
 if TYPE_CHECKING:
     from ruamel.yaml.nodes import MappingNode, Node, ScalarNode
@@ -40,13 +41,14 @@ def read_project(path: Path) -> Project:
     """Read the MLproject file of a folder.
 
     Args:
-        path: The folder, or the file itself.
+        path: The folder, or the file itself, or a Python script that is a project by itself.
 
     Raises:
         ProjectNotFoundError: There is no such folder, or no MLproject file in it.
         InvalidProjectError: The file is not valid; the message names file, line and what would be right.
     """
-    return _Reader(_find(path)).project()
+    found = _find(path)
+    return script_project(found) if is_script(found) else _Reader(found).project()
 
 
 def _find(path: Path) -> Path:

@@ -79,7 +79,7 @@ def conditions_of_plan(home: Home, plan: Plan, hash_seed: str) -> dict[str, Any]
         "parameters": plan.parameters,
         "seeds": seeds(plan.parameters, hash_seed),
         "environment": environment(),
-        "plugins": plugin_hashes(home),
+        "plugins": plugin_hashes(home, plan.project.folder),
         "inputs": input_hashes(home, plan, {}, local),
     }
 
@@ -91,6 +91,9 @@ def _known(kind: type[Conditions], values: dict[str, Any]) -> dict[str, Any]:
     for name, value in known.items():
         if not isinstance(value, kinds.get(name, dict)):
             raise TypeError(f"{name} is {value!r}")
+    for found in (*known.get("inputs", {}).values(), *known.get("shared", {}).values()):
+        if not isinstance(found, dict) or "sha256" not in found:
+            raise TypeError(f"{found!r} tells no hash")
     return known
 
 
@@ -105,19 +108,19 @@ def draw_hash_seed(environ: Mapping[str, str] = os.environ) -> str:
     return str(secrets.randbelow(2**32)) if given in ("", "random") else given
 
 
-def plugin_hashes(home: Home, environ: Mapping[str, str] | None = None) -> dict[str, str]:
-    """Return the hash of each place that task plugins come from."""
-    return {name: hash_content(folder, cache=home.hashes_dir).sha256 for name, folder in _plugin_places(environ)}
+def plugin_hashes(home: Home, folder: Path, environ: Mapping[str, str] | None = None) -> dict[str, str]:
+    """Return the hash of each place that task plugins come from; relative ones start at the folder of the job."""
+    return {name: hash_content(place, cache=home.hashes_dir).sha256 for name, place in _plugin_places(folder, environ)}
 
 
-def _plugin_places(environ: Mapping[str, str] | None) -> Iterator[tuple[str, Path]]:
+def _plugin_places(folder: Path, environ: Mapping[str, str] | None) -> Iterator[tuple[str, Path]]:
     for package in _PLUGIN_PACKAGES:
         spec = find_spec(package)
         if spec and spec.submodule_search_locations:
             yield package, Path(spec.submodule_search_locations[0])
     for entry in settings.get("plugin_dir", environ).split(":"):
-        if entry and Path(entry).is_dir():
-            yield entry, Path(entry)
+        if entry and (folder / entry).is_dir():
+            yield entry, folder / entry
 
 
 def input_hashes(

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from dioptra.errors import DioptraError, InvalidParameterError, NotFoundError, RefusedError
+from dioptra.errors import DioptraError, InvalidParameterError, InvalidProjectError, NotFoundError
 from dioptra.experiment import Experiment, ProjectSettings, Snapshot, read_settings
 from dioptra.mlproject import build_argv, remote_inputs
 from dioptra.storage import AttemptPaths, Home, Progress, fetch
@@ -82,7 +82,7 @@ def prepare(
         parameters=plan.parameters,
         argv=build_argv(plan.entry_point, plan.parameters | fetched),
         seeds=seeds(plan.parameters, request.hash_seed),
-        plugins=plugin_hashes(home),
+        plugins=plugin_hashes(home, paths.code_dir),
         inputs=input_hashes(home, plan, fetched),
         shared={name: c.to_dict() for name, c in settings.hash_shared(request.project_dir, home.hashes_dir).items()},
         repository=request.repository,
@@ -94,13 +94,15 @@ def prepare(
 def _plan(request: Request, code_dir: Path) -> Plan:
     file = code_dir / request.project_file
     if not file.is_file():
-        raise RefusedError(
+        raise InvalidProjectError(
             f"{request.project_file} is not part of what was captured of {str(request.project_dir)!r}",
             hint="see .gitignore and .dioptraignore",
         )
     try:
         return make_plan(file, request.entry_point, request.given, request.experiment, otherwise=request.project_dir)
     except DioptraError as error:
+        for part in ("where", "message"):  # the copy is removed, the project stays
+            setattr(error, part, getattr(error, part).replace(str(code_dir), str(request.project_dir)))
         error.add_note("only what was captured is there when a job runs: see .gitignore and .dioptraignore")
         raise
 

@@ -134,7 +134,7 @@ class Verifier:
         try:
             conditions = Conditions.load(self._testbed.paths(job))
             before = self._metrics(job)
-            self._environment = self._changes_since(conditions)
+            self._environment = self._changes_since(job, conditions)
             self._on_begin(job, self._environment)
             rerun = self._run_again(snapshot, job, conditions)
         except StoreUnreachableError:  # says nothing about the job
@@ -148,9 +148,9 @@ class Verifier:
         finally:
             self._testbed.tracking.forget_registered(str(rerun.run_id))
 
-    def _changes_since(self, before: Conditions) -> tuple[Difference, ...]:
+    def _changes_since(self, job: Job, before: Conditions) -> tuple[Difference, ...]:
         """Return how the environment and the plugins differ from those that a job had."""
-        plugins = plugin_hashes(self._testbed.home)
+        plugins = plugin_hashes(self._testbed.home, self._testbed.paths(job).code_dir)
         return (
             *differences(flat_environment(before.environment), flat_environment(environment())),
             *differences(_plugins(before.plugins), _plugins(plugins)),
