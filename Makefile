@@ -38,6 +38,8 @@ bench: $(VENV)/.core ## measure speed beside the peers, as ratios
 	@$(BIN)/python bench/run.py
 	@$(BIN)/python bench/flows.py
 	@$(BIN)/python bench/snapshots.py
+	@$(BIN)/python bench/training.py
+	@$(BIN)/python bench/serve.py
 
 clean: ## remove the environments and what tests leave behind
 	rm -rf $(VENV) .test-envs dist .pytest_cache .mypy_cache .ruff_cache .hypothesis .coverage .coverage.*

@@ -12,6 +12,8 @@ import pytest
 
 from dioptra.errors import CaptureError, InvalidProjectError
 from dioptra.experiment import Experiment, Library
+from dioptra.experiment._blobs import blobs
+from dioptra.experiment._files import Scope, WorkTree
 from tests.integration.repositories import Take, contents, git, repository, taker, write
 
 
@@ -61,6 +63,17 @@ def test_ignored_files_are_left_out_unless_git_tracks_them(take: Take, tmp_path:
     assert set(take(project)) == wanted
     git(project, "rm", "-q", "--cached", "forced.log")
     assert set(take(project)) == wanted - {"forced.log"}
+
+
+def test_files_that_are_ignored_only_now_are_left_out(take: Take, project: Path) -> None:
+    write(project, {"out/a": "", "out/deep/b": "", "c": "1", "d.tmp": ""})
+    assert set(take(project)) == {"train.py", "out/a", "out/deep/b", "c", "d.tmp"}
+    write(project, {"out/.gitignore": "*\n"})  # as tools do, which also hides the rules themselves
+    assert set(take(project)) == {"train.py", "c", "d.tmp"}
+    write(project, {"c": "2", ".dioptraignore": "c\n"})  # changed and ignored at once
+    assert set(take(project)) == {"train.py", "d.tmp", ".dioptraignore"}
+    write(project, {"out/.gitignore": "*\n!a\n", ".dioptraignore": ""})
+    assert set(take(project)) == {"train.py", "out/a", "c", "d.tmp", ".dioptraignore"}
 
 
 def test_a_folder_that_is_no_repository_has_ignore_rules_too(take: Take, project: Path) -> None:
@@ -264,7 +277,7 @@ def test_several_problems_are_named_at_once(take: Take, project: Path) -> None:
     with pytest.raises(CaptureError) as caught:
         take(project)
 
-    assert "'huge' has 3000 MB" in caught.value.message
+    assert "'huge' has 3,000,000,000 bytes" in caught.value.message
     assert "'link3' is a link" in caught.value.message
     assert caught.value.message.endswith("; and 3 more")
     assert (caught.value.where, caught.value.exit_code) == (str(project), 7)
@@ -277,6 +290,22 @@ def test_names_that_git_cannot_keep_are_refused(take: Take, project: Path, name:
 
     with pytest.raises(CaptureError, match=re.escape(f"{name!r} has a name that git cannot keep")):
         take(project)
+
+
+def test_files_that_go_or_turn_into_something_else_while_they_are_read(project: Path) -> None:
+    write(project, dict.fromkeys(("a", "gone", "link", "folder", "pipe", "z"), "x"))
+    found = blobs(Scope(WorkTree(project), project), [b"a", b"gone", b"link", b"folder", b"pipe", b"z"], 10)
+    assert next(found)[0].path == b"a"
+    for name in ("gone", "link", "folder", "pipe"):
+        (project / name).unlink()
+    (project / "link").symlink_to("a")
+    (project / "folder").mkdir()
+    os.mkfifo(project / "pipe")
+
+    assert [(entry.path, entry.mode, content) for entry, content in found] == [
+        (b"link", "120000", b"a"),
+        (b"z", "100644", b"x"),
+    ]
 
 
 def test_what_is_neither_file_nor_link_is_no_code(take: Take, tmp_path: Path) -> None:

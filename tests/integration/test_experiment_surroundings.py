@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
@@ -288,16 +289,23 @@ AsOtherUser = Callable[[Path], str]
 
 
 @pytest.fixture
-def as_other_user(experiment: Experiment, tmp_path: Path) -> AsOtherUser:
+def open_folder() -> Iterator[Path]:
+    """A folder that every user may look into, unlike those of pytest."""
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name).resolve()
+        folder.chmod(0o755)
+        yield folder
+
+
+@pytest.fixture
+def as_other_user(experiment: Experiment, tmp_path: Path, open_folder: Path) -> AsOtherUser:
     """Capture a project as a user who may read it, and no more; only root can try this."""
     if os.geteuid() != 0:
         pytest.skip("only root can become another user")
     experiment.capture(write(tmp_path / "any", {"x": ""}))  # imports what the other user may not be able to
-    library = tmp_path / "theirs"
+    library = open_folder / "theirs"
     library.mkdir()
     library.chmod(0o777)
-    for folder in [tmp_path, *list(tmp_path.parents)[:2]]:
-        folder.chmod(0o755)
 
     def work(project: Path, answer: Connection) -> None:
         os.setgroups([])
@@ -321,8 +329,8 @@ def as_other_user(experiment: Experiment, tmp_path: Path) -> AsOtherUser:
     return capture
 
 
-def test_a_repository_of_another_user_that_cannot_be_written(as_other_user: AsOtherUser, tmp_path: Path) -> None:
-    project = repository(tmp_path / "project", {"train.py": "", "sub/a": ""})
+def test_a_repository_of_another_user_that_cannot_be_written(as_other_user: AsOtherUser, open_folder: Path) -> None:
+    project = repository(open_folder / "project", {"train.py": "", "sub/a": ""})
     before = fingerprint(project)
 
     assert as_other_user(project) == "False"
@@ -330,16 +338,17 @@ def test_a_repository_of_another_user_that_cannot_be_written(as_other_user: AsOt
 
 
 @pytest.mark.parametrize("seen_before", [False, True])
-@pytest.mark.parametrize("closed", ["sub", "train.py", "sub/deep"])
+@pytest.mark.parametrize("closed", ["sub", "train.py", "sub/deep", "later"])
 @pytest.mark.parametrize("tracked", [False, True])
 def test_what_cannot_be_read_is_refused_by_name(
-    as_other_user: AsOtherUser, tmp_path: Path, closed: str, tracked: bool, seen_before: bool
+    as_other_user: AsOtherUser, open_folder: Path, closed: str, tracked: bool, seen_before: bool
 ) -> None:
     files = {"train.py": "", "sub/a": "", "sub/deep/b": "", "other": ""}
-    project = repository(tmp_path / "project", files if tracked else {"other": ""})
+    project = repository(open_folder / "project", files if tracked else {"other": ""})
     write(project, files)
     if seen_before:
         assert as_other_user(project) == "False"
+    write(project, {"later/x": ""})
     (project / closed).chmod(0)
 
     said = as_other_user(project)

@@ -214,6 +214,8 @@ def _content(full: bytes, mode: str) -> bytes:
     if mode == LINK:
         return os.readlink(full)
     with open(os.open(full, _READ), "rb") as file:
+        if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+            raise OSError(errno.EINVAL, "it is not a file any more")
         return file.read()
 
 

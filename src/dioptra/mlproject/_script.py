@@ -26,9 +26,10 @@ def is_script(path: Path) -> bool:
 
 def script_project(file: Path) -> Project:
     """Return the project that a script is by itself: its folder, with the commands of a task as entry points."""
-    program = f"python {shlex.quote(file.name)}".replace("{", "{{").replace("}", "}}")
+    name = f"./{file.name}" if file.name.startswith("-") else file.name  # python would take it for an option
+    program = f"python {shlex.quote(name)}".replace("{", "{{").replace("}", "}}")
     points = {
-        name: EntryPoint(name, f"{program} {command}".rstrip(), {p.name: p for p in parameters}, 0, file)
-        for name, (command, parameters) in _COMMANDS.items()
+        point: EntryPoint(point, f"{program} {command}".rstrip(), {p.name: p for p in parameters}, 0, file)
+        for point, (command, parameters) in _COMMANDS.items()
     }
     return Project(file.parent.name, file, points)

@@ -1,0 +1,97 @@
+"""The life of one trained version: initialized, trained, tested; and whether it is being trained right now."""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from enum import StrEnum
+from pathlib import Path
+
+from dioptra.errors import RefusedError
+from dioptra.records import now
+from dioptra.storage import write_aside
+
+__all__ = ["LIFE_DIR", "Life", "LifeState"]
+
+LIFE_DIR = "life"
+
+
+class LifeState(StrEnum):
+    """How far a version has come."""
+
+    INITIALIZED = "initialized"
+    TRAINED = "trained"
+    TESTED = "tested"
+
+
+class Life:
+    """What is known of a version besides its data: each fact a file of its own, so that none can be half true.
+
+    Args:
+        folder: The folder of its data.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder / LIFE_DIR
+
+    @property
+    def state(self) -> LifeState:
+        """How far it has come."""
+        found = [state for state in (LifeState.TESTED, LifeState.TRAINED) if self._file(state).exists()]
+        return found[0] if found and self._file(LifeState.TRAINED).exists() else LifeState.INITIALIZED
+
+    @property
+    def is_training(self) -> bool:
+        """Whether a process trains it at this moment."""
+        try:
+            with (self._folder / "training.lock").open("rb") as file:
+                fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except FileNotFoundError:
+            return False
+        except BlockingIOError:
+            return True
+        return False
+
+    @property
+    def run_id(self) -> str:
+        """The MLflow run that it logs to; empty when there is none yet."""
+        file = self._folder / "run.json"
+        return str(json.loads(file.read_bytes())["run_id"]) if file.exists() else ""
+
+    @run_id.setter
+    def run_id(self, run_id: str) -> None:
+        self._write("run.json", run_id=run_id)
+
+    @contextmanager
+    def training(self) -> Iterator[None]:
+        """Train inside the block; at its end the version is trained.
+
+        Raises:
+            RefusedError: Another process trains it.
+        """
+        self._folder.mkdir(parents=True, exist_ok=True)
+        with (self._folder / "training.lock").open("ab") as file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError as error:
+                raise RefusedError(
+                    "it is being trained by another process", hint="wait for its end, or end it"
+                ) from error
+            self._file(LifeState.TRAINED).unlink(missing_ok=True)
+            self._file(LifeState.TESTED).unlink(missing_ok=True)
+            yield
+            self._write(f"{LifeState.TRAINED}.json", at=now().isoformat())
+
+    def tested(self) -> None:
+        """Remember that it has been tested."""
+        self._write(f"{LifeState.TESTED}.json", at=now().isoformat())
+
+    def _file(self, state: LifeState) -> Path:
+        return self._folder / f"{state}.json"
+
+    def _write(self, name: str, **values: str) -> None:
+        self._folder.mkdir(parents=True, exist_ok=True)
+        write_aside(self._folder / name, json.dumps(values | {"process": os.getpid()}).encode() + b"\n")

@@ -1,0 +1,69 @@
+"""Serving a task's model: the one that was trained last, or a past version with its own code."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import click
+
+from dioptra.errors import RefusedError, UsageError
+from dioptra.experiment import Data, Snapshot
+from dioptra.learning._job import JobSession
+from dioptra.learning._life import Life, LifeState
+from dioptra.learning._session import Session
+from dioptra.learning._task import BaseTask
+
+__all__ = ["Door", "serve_snapshot", "serve_task"]
+
+
+@dataclass(frozen=True)
+class Door:
+    """Where a server listens, and what clients must say to be let in."""
+
+    host: str
+    port: int
+    socket: Path | None
+    token: str
+
+
+def serve_task(task: BaseTask, place: Data, door: Door) -> None:
+    """Serve a task whose model has been loaded, until the process is asked to end."""
+    from dioptra.learning._serve import Served, serve
+
+    shape = task.describe_input()
+    served = Served(
+        predict=task.predict,
+        sample_shape=shape.get("sample_shape"),
+        dtype=shape.get("dtype", "float32"),
+        snapshot=_described(place),
+    )
+    serve(served, host=door.host, port=door.port, socket=door.socket, token=door.token, on_ready=_say_ready)
+
+
+def serve_snapshot(session: Session | JobSession, address: str, door: Door) -> None:
+    """Serve a snapshot of a script's experiment with the code of that snapshot."""
+    if isinstance(session, JobSession):
+        raise UsageError("a job serves the snapshot that it runs", hint="leave --snapshot out")
+    snapshot = session.experiment.get_snapshot(address)
+    if Life(snapshot.folder).state is LifeState.INITIALIZED:
+        raise RefusedError(f"snapshot {snapshot.name} has not been trained to its end", hint="name another one")
+    task = session.experiment.import_snapshot(snapshot)
+    task.snapshot = snapshot
+    task.load_model()
+    serve_task(task, snapshot, door)
+
+
+def _described(place: Data) -> Mapping[str, Any]:
+    model = place.fetch_last_model_file()
+    found: dict[str, Any] = {"model": model.name if model else None}
+    if isinstance(place, Snapshot):
+        found |= {"snapshot": place.name, "commit": place.commit, "comment": place.comment, "script": place.script}
+        found |= {"test_data": {k: v for k, v in place.test_data.items() if isinstance(v, (int, float))}}
+    return found
+
+
+def _say_ready(address: str) -> None:
+    click.echo(f"serving at {address}; Ctrl-C ends it", err=True)

@@ -1,0 +1,249 @@
+"""What a command finds when a person runs a script: its experiment, what has changed, the last snapshot."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from dioptra import settings
+from dioptra.errors import ExperimentNotFoundError, InvalidParameterError, RefusedError
+from dioptra.experiment import Changes, Experiment, Library, Snapshot
+from dioptra.learning._life import Life, LifeState
+from dioptra.learning._record import RunRecord, Screen
+from dioptra.learning._task import BaseTask
+from dioptra.storage import find_home
+from dioptra.tracking import Tracking, check_experiment_name
+
+__all__ = ["Session", "open_tracking", "recorded"]
+
+_SHOWN = 3  # changed files that a sentence names
+
+
+@dataclass
+class Session:
+    """A script that a person runs; its commands refuse what would make results doubtful."""
+
+    task: BaseTask
+    script: Path
+
+    @cached_property
+    def experiment(self) -> Experiment:
+        """The experiment of the script's folder; it is made if there is none."""
+        name = self.script.parent.name
+        try:
+            check_experiment_name(name)
+        except InvalidParameterError as error:
+            raise InvalidParameterError(
+                f"the folder {name!r} of the script gives its name to the experiment, and cannot", hint="rename it"
+            ) from error
+        found = Library().open_experiment(name)
+        found.link_local_repo(self.script.parent)
+        return found
+
+    def last(self) -> Snapshot | None:
+        """Return the newest snapshot of the script."""
+        found = [entry for entry in self.experiment.snapshots() if entry.script == self.script.name]
+        return found[-1] if found else None
+
+    def changes(self, since: Snapshot) -> Changes:
+        """Return what has changed in the script's folder since a snapshot."""
+        return self.experiment.check_changes(self.script.parent, since=since)
+
+    def train(self, message: str | None, *, retrain: bool, force: bool) -> Snapshot:
+        """Train: changed code makes a new snapshot, unchanged code is refused when it has been trained."""
+        last = self.last()
+        changes = self.changes(last) if last else None
+        if retrain:
+            return self._train(self._to_retrain(last, changes), anew=True)
+        if last is None or changes or force:
+            return self._train(self._new(message), anew=False)
+        if Life(last.folder).state is LifeState.INITIALIZED:
+            return self._train(last, anew=False)  # its training did not come to its end
+        raise RefusedError(
+            f"the code has not changed since snapshot {last.name}, which has been trained",
+            hint=f"type `{self.typed('train')} --retrain` to train it again, or `--force` for a new snapshot of it",
+        )
+
+    def usable(self, command: str, *, ignore: bool) -> Snapshot:
+        """Return the last snapshot, if its model can be used.
+
+        Raises:
+            RefusedError: The code has changed, or it has not been trained; says what to type instead.
+        """
+        last = self.last()
+        train = self.typed("train")
+        if last is None:
+            raise RefusedError(f"{self.script.name} has not been trained yet", hint=f"type `{train}`")
+        changes = self.changes(last)
+        if changes and not ignore:
+            raise RefusedError(
+                f"the code has changed since snapshot {last.name} ({_named(changes)})",
+                hint=f"type `{train}` for a new snapshot, or `{self.typed(command)} --ignore` to use the last one",
+            )
+        life = Life(last.folder)
+        if life.state is LifeState.INITIALIZED and not (life.is_training and last.fetch_last_model_file()):
+            problem = (
+                "has no model yet: its training goes on" if life.is_training else "has not been trained to its end"
+            )
+            hint = "wait for its first model" if life.is_training else f"type `{train}` to go on with it"
+            raise RefusedError(f"snapshot {last.name} {problem}", hint=hint)
+        return last
+
+    def test(self, *, ignore: bool, retest: bool) -> Snapshot:
+        """Test the last snapshot; also while it is being trained, with the newest model."""
+        snapshot = self.usable("test", ignore=ignore)
+        life = Life(snapshot.folder)
+        if life.state is LifeState.TESTED and not retest:
+            raise RefusedError(
+                f"snapshot {snapshot.name} has been tested",
+                hint=f"type `{self.typed('test')} --retest` to test it again",
+            )
+        self.task.snapshot = snapshot
+        self.task.load_model()
+        tracking = open_tracking()
+        with recorded(self.task, tracking, life.run_id):
+            self.task.test()
+        if not life.is_training:
+            life.tested()
+        return snapshot
+
+    def load(self, command: str, *, ignore: bool) -> Snapshot:
+        """Load the last model, to evaluate or to serve it."""
+        snapshot = self.usable(command, ignore=ignore)
+        self.task.snapshot = snapshot
+        self.task.load_model()
+        return snapshot
+
+    def amend(self, message: str | None) -> Snapshot:
+        """Let the last snapshot stand for the code as it is now."""
+        last = self.last()
+        if last is None:
+            raise RefusedError("there is no snapshot to amend", hint=f"type `{self.typed('train')}`")
+        changes = self.changes(last)
+        if not changes and message is None:
+            raise RefusedError(f"nothing has changed since snapshot {last.name}", hint="there is nothing to amend")
+        if Life(last.folder).is_training:
+            raise RefusedError(f"snapshot {last.name} is being trained", hint="wait for its end")
+        if any(job.snapshot == last.name for job in find_home().jobs()):
+            raise RefusedError(
+                f"snapshot {last.name} is what jobs ran, and must stay what it was",
+                hint=f"type `{self.typed('train')}`",
+            )
+        return self.experiment.amend(last, project=self.script.parent, message=message)
+
+    def status(self) -> dict[str, Any]:
+        """Return where the script stands."""
+        try:
+            Library().get_experiment(self.script.parent.name)
+        except ExperimentNotFoundError:
+            return {"experiment": self.script.parent.name, "snapshot": None, "state": None}
+        last = self.last()
+        if last is None:
+            return {"experiment": self.experiment.name, "snapshot": None, "state": None}
+        life, changes = Life(last.folder), self.changes(last)
+        return {
+            "experiment": self.experiment.name,
+            "snapshot": last.name,
+            "comment": last.comment,
+            "state": str(life.state),
+            "training": life.is_training,
+            "run_id": life.run_id or None,
+            "models": list(last.model_files),
+            "modified": list(changes.modified),
+            "removed": list(changes.removed),
+            "untracked": list(changes.untracked),
+        }
+
+    def typed(self, command: str) -> str:
+        """Return what a person types for a command."""
+        return f"python {self.script.name} {command}"
+
+    def _to_retrain(self, last: Snapshot | None, changes: Changes | None) -> Snapshot:
+        train = self.typed("train")
+        if last is None:
+            raise RefusedError("there is no snapshot to train again", hint=f"type `{train}`")
+        if changes:
+            raise RefusedError(
+                f"the code has changed since snapshot {last.name} ({_named(changes)}): it cannot be trained again",
+                hint=f"type `{train}` for a new snapshot",
+            )
+        return last
+
+    def _new(self, message: str | None) -> Snapshot:
+        return self.experiment.make_snapshot(
+            *([message] if message else []), project=self.script.parent, script=self.script.name
+        )
+
+    def _train(self, snapshot: Snapshot, *, anew: bool) -> Snapshot:
+        life = Life(snapshot.folder)
+        tracking = open_tracking()
+        with life.training():
+            if anew:
+                snapshot.reset()
+            self.task.snapshot = snapshot
+            with _run(tracking, self.experiment.name, snapshot) as run_id, recorded(self.task, tracking, run_id):
+                life.run_id = run_id
+                self.task.record.parameters(self.task.parameters())
+                self.task.train()
+        return snapshot
+
+
+def open_tracking() -> Tracking:
+    """Return the tracking store that the testbed uses."""
+    home = find_home()
+    home.make()
+    uri = settings.get("tracking_uri")
+    return Tracking(database=home.tracking_file, artifacts=home.artifacts_dir, uri=uri)
+
+
+@contextmanager
+def recorded(task: BaseTask, tracking: Tracking, run_id: str) -> Iterator[None]:
+    """Tell a run and a person how a training or a test goes, inside the block."""
+    screen = Screen()
+    before = task.record
+    task.record = RunRecord(
+        lambda values, step: tracking.log_metrics(run_id, values, step) if run_id else None,
+        lambda values: tracking.log_parameters(run_id, values) if run_id else None,
+        screen,
+    )
+    try:
+        with screen.shown():
+            yield
+    finally:
+        task.record = before
+
+
+@contextmanager
+def _run(tracking: Tracking, experiment: str, snapshot: Snapshot) -> Iterator[str]:
+    """Give a snapshot an MLflow run, which ends as the block does."""
+    repository = snapshot.repository or {}
+    tags = {
+        "mlflow.source.name": str(Path(snapshot.project_dir) / snapshot.script),
+        "mlflow.source.type": "LOCAL",
+        "mlflow.note.content": snapshot.comment,
+        "dioptra.snapshot": snapshot.name,
+        "dioptra.commit": snapshot.commit,
+        "mlflow.source.git.commit": repository.get("head") or "",
+    }
+    name = f"{Path(snapshot.script).stem}-{snapshot.uid}"
+    run = tracking.start(experiment, name=name, parameters={}, tags={k: v for k, v in tags.items() if v})
+    status = "FAILED"
+    try:
+        yield run.run_id
+        status = "FINISHED"
+    except KeyboardInterrupt:
+        status = "KILLED"
+        raise
+    finally:
+        tracking.end(run.run_id, status)
+
+
+def _named(changes: Changes) -> str:
+    words = (("changed", changes.modified), ("removed", changes.removed), ("new", changes.untracked))
+    found = [f"{path} is {word}" for word, paths in words for path in paths]
+    more = f" and {len(found) - _SHOWN} more" if len(found) > _SHOWN else ""
+    return ", ".join(found[:_SHOWN]) + more

@@ -1,0 +1,66 @@
+"""Evaluating a torch model on new samples: from a file, or from arrays that a server was sent."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+
+from dioptra.learning._sample_files import read_samples, write_result
+from dioptra.learning._torch_batches import on_device
+from dioptra.learning._torch_model import TorchModel
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+__all__ = ["Evaluation"]
+
+
+class Evaluation(TorchModel):
+    """How a task evaluates: `eval_path` -> `load_sample`, `eval` -> `prepare_eval`, `forward_eval`, `postprocess`."""
+
+    # What a script says.
+
+    def load_sample(self, path: Path) -> Any:
+        """Read what to evaluate from a file; by default samples `(n, ...)` from `npz` or `csv`, as float32."""
+        return torch.from_numpy(read_samples(Path(path))).float()
+
+    def store_result(self, result: Any, path: Path) -> None:
+        """Write a result to a file; by default as `npz` or `csv`."""
+        write_result(_to_array(result), Path(path))
+
+    # Evaluation.
+
+    def eval_path(self, input_path: Path, output_path: Path) -> None:
+        """Evaluate the model on a file, and write the result to another."""
+        self.store_result(self.eval(self.load_sample(Path(input_path))), Path(output_path))
+
+    def eval(self, sample: Any) -> Any:
+        """Return the result for a batch of samples."""
+        self.settle_model()
+        with torch.no_grad():
+            return self.postprocess(self.forward_eval(self.prepare_eval(sample)))
+
+    def prepare_eval(self, sample: Any) -> Any:
+        """Return the samples on the device."""
+        return on_device(sample, self.device)
+
+    def forward_eval(self, inputs: Any) -> Any:
+        """Return the model's outputs."""
+        return self.model(inputs)
+
+    def postprocess(self, outputs: Any) -> Any:
+        """Return the result that outputs amount to; by default themselves."""
+        return outputs
+
+    def predict(self, batch: NDArray[np.generic]) -> NDArray[np.generic]:
+        """Return the results for a batch of samples `(n, ...)`, computed as `eval` does."""
+        samples = torch.tensor(np.ascontiguousarray(batch)).to(getattr(torch, self.describe_input()["dtype"]))
+        found: NDArray[np.generic] = _to_array(self.eval(samples))
+        return found
+
+
+def _to_array(result: Any) -> Any:
+    return result.detach().cpu().numpy() if isinstance(result, torch.Tensor) else result

@@ -1,0 +1,94 @@
+"""`python my_script.py server`: predictions for other programs, of the last model or of a past version."""
+
+from __future__ import annotations
+
+import re
+import signal
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from dioptra.experiment import Library
+from dioptra.learning import PredictClient
+from tests.acceptance.task_scripts import TaskFolder, make_task_folder
+
+SESAME = "open-sesame"
+
+
+@pytest.fixture(scope="module")
+def mean(tmp_path_factory: pytest.TempPathFactory, made_store: Path) -> TaskFolder:
+    """A task with two snapshots: the first predicts 3, the second 5."""
+    folder = make_task_folder(tmp_path_factory.mktemp("served"), made_store)
+    assert folder.run("train").code == 0
+    folder.change()
+    assert folder.run("train", "-m", "other data").code == 0
+    return folder
+
+
+@contextmanager
+def serving(mean: TaskFolder, *args: str) -> Iterator[tuple[str, subprocess.Popen[str]]]:
+    """Run the server inside the block; gives its address and its process."""
+    process = mean.start("server", *args)
+    try:
+        assert process.stderr is not None
+        said = process.stderr.readline()
+        found = re.fullmatch(r"serving at (\S+); Ctrl-C ends it\n", said)
+        assert found, said + process.stderr.read()
+        yield found[1], process
+    finally:
+        process.kill()
+        process.communicate()
+
+
+def test_the_last_model_is_served(mean: TaskFolder) -> None:
+    snapshot = Library(mean.home / "experiments").get_snapshot("last")
+    with serving(mean) as (address, process), PredictClient(address) as client:
+        assert address.startswith("http://127.0.0.1:")
+        assert client.healthy()
+        assert client.predict([[1.0], [2.0]]).tolist() == [5.0, 5.0]
+        about = client.snapshot()
+        process.send_signal(signal.SIGINT)
+        process.wait(30)
+
+    assert (about["snapshot"], about["commit"], about["comment"]) == (snapshot.name, snapshot.commit, "other data")
+    assert about["model"] == "epoch2.txt"
+    assert process.returncode == 0
+
+
+def test_a_past_version_is_served_with_its_own_code(mean: TaskFolder) -> None:
+    with serving(mean, "--snapshot", "last~1") as (address, _), PredictClient(address) as client:
+        assert client.predict([[1.0]]).tolist() == [3.0]
+        assert client.snapshot()["comment"] == "from the script"
+
+
+def test_a_unix_socket(mean: TaskFolder, tmp_path: Path) -> None:
+    with serving(mean, "--socket", str(tmp_path / "s")) as (address, _), PredictClient(address) as client:
+        assert client.predict([[1.0]]).tolist() == [5.0]
+
+
+def test_a_token(mean: TaskFolder, tmp_path: Path) -> None:
+    (tmp_path / "token").write_text(f"{SESAME}\n")
+    with serving(mean, "--token-file", str(tmp_path / "token")) as (address, _):
+        with PredictClient(address, token=SESAME) as client:
+            assert client.predict([[1.0]]).tolist() == [5.0]
+        with PredictClient(address) as client, pytest.raises(Exception, match="token"):
+            client.predict([[1.0]])
+
+
+@pytest.mark.parametrize(
+    ("args", "code", "sentence"),
+    [
+        (("--host", "0.0.0.0"), 2, "there is no token"),  # noqa: S104
+        (("--token-file", "gone"), 7, "the token file 'gone' cannot be read"),
+        (("--snapshot", "nope"), 3, "no snapshot 'nope' in experiment 'means'"),
+        (("--port", "70000"), 2, "70000"),
+    ],
+)
+def test_what_is_refused(mean: TaskFolder, args: tuple[str, ...], code: int, sentence: str) -> None:
+    said = mean.run("server", *args)
+
+    assert said.code == code, said
+    assert sentence in said.err
