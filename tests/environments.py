@@ -6,30 +6,35 @@ import fcntl
 import shutil
 import subprocess
 import sys
+import sysconfig
 from collections.abc import Iterator
 from contextlib import contextmanager
 from hashlib import sha256
 from pathlib import Path
 
-__all__ = ["PREFECT_1", "python_with"]
+__all__ = ["PREFECT_1", "TORCH", "python_with"]
 
-FOLDER = Path(__file__).parents[1] / ".test-envs"
+ROOT = Path(__file__).parents[1]
+FOLDER = ROOT / ".test-envs"
 
 # Prefect 1.4.1 does not say that it needs the older ones of these.
 PREFECT_1 = ("prefect==1.4.1", "marshmallow<4", "marshmallow-oneofschema<3.2", "pendulum<3", "setuptools<81")
+TORCH = ("-c", str(ROOT / "constraints.txt"), "torch", "safetensors")
 
 
-def python_with(requirements: tuple[str, ...], folder: Path = FOLDER) -> Path:
+def python_with(requirements: tuple[str, ...], folder: Path = FOLDER, *, beside: bool = False) -> Path:
     """Return the interpreter of an environment with these packages, which is made when it is not there yet.
 
     Args:
         requirements: What pip is to install.
         folder: Where environments are kept.
+        beside: Let it find our own packages too, after its own.
 
     Raises:
         CalledProcessError: pip could not install them; its words are in the error's notes.
     """
-    name = sha256("\n".join([sys.version, *requirements]).encode()).hexdigest()[:16]
+    ours = sorted({sysconfig.get_path("purelib"), sysconfig.get_path("platlib")}) if beside else []
+    name = sha256("\n".join([sys.version, *requirements, *ours]).encode()).hexdigest()[:16]
     place = folder / name
     python = place / "bin" / "python"
     folder.mkdir(exist_ok=True)
@@ -39,6 +44,8 @@ def python_with(requirements: tuple[str, ...], folder: Path = FOLDER) -> Path:
             _call(sys.executable, "-m", "venv", str(place))
             if requirements:
                 _call(str(python), "-m", "pip", "install", "--quiet", "--disable-pip-version-check", *requirements)
+            for path in place.glob("lib/python*/site-packages"):
+                (path / "ours.pth").write_text("".join(f"import site; site.addsitedir({our!r})\n" for our in ours))
             (place / "complete").write_text("\n".join(requirements) + "\n")
     return python
 

@@ -86,7 +86,7 @@ def test_the_shell_completes_what_can_be_typed(dioptra: Command, project: Callab
     assert complete("dioptra run project -e ", tmp_path, home) == ["train"]
     assert complete("dioptra run project --experiment x -e train -P r", tmp_path, home) == ["rate="]
     assert complete(f"dioptra job show {job_id[:12]}", folder, home) == [job_id]
-    assert complete("dioptra init mine --example d", tmp_path, home) == ["digits"]
+    assert complete("dioptra init mine --example d", tmp_path, home) == ["digits", "digits_sklearn", "digits_torch"]
 
 
 @pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])

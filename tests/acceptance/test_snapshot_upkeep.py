@@ -86,7 +86,12 @@ def test_what_is_damaged_is_reported_and_harms_nothing_else(yard: Workbench) -> 
         4,
         4,
     )
-    assert yard.dioptra("snapshot", "show", "last", "--json").json["name"] == kept.name
+    unsure = yard.dioptra("snapshot", "show", "last")
+    assert (unsure.code, "so that 'last' may be another snapshot; name the one that is meant" in unsure.err) == (
+        4,
+        True,
+    )
+    assert yard.dioptra("snapshot", "show", kept.uid, "--json").json["name"] == kept.name
     assert (collected.code, collected.json["freed"], set(collected.json["refused"])) == (4, {}, {"broken", "whole"})
     assert f"repair or remove {record}" in collected.err
     assert json.loads((kept.folder / "snapshot.json").read_text())["name"] == kept.name

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from dioptra.experiment import Experiment, Library, Snapshot
+from dioptra.testbed import Testbed
 from tests.acceptance.task_scripts import TaskFolder, make_task_folder
 from tests.conftest import Spoken
 
@@ -210,9 +211,11 @@ def test_a_training_that_was_ended_goes_on(mean: TaskFolder, tmp_path: Path, num
 
     assert training.returncode == code, err
     assert (mean.status()["state"], mean.status()["training"]) == ("initialized", False)
-    snapshot = last(mean)
+    snapshot, run_id = last(mean), mean.status()["run_id"]
     refused(mean.run("test"), "has not been trained to its end")
     assert trained(mean).name == snapshot.name
+    assert mean.status()["run_id"] == run_id
+    assert Testbed(mean.home).tracking.run(run_id).status == "FINISHED"
 
 
 def test_amending(mean: TaskFolder) -> None:
@@ -246,8 +249,6 @@ def test_status(mean: TaskFolder) -> None:
 
 
 def test_what_is_logged_goes_to_an_mlflow_run(mean: TaskFolder) -> None:
-    from dioptra.testbed import Testbed
-
     snapshot = trained(mean)
     mean.run("test")
 

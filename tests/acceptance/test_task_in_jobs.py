@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from dioptra.experiment import DataFolder
+from dioptra.experiment import DataFolder, Library
 from dioptra.records import Job
 from dioptra.testbed import Testbed
 from tests.acceptance.task_scripts import TaskFolder, make_task_folder
@@ -73,6 +73,21 @@ def test_a_model_that_was_trained_by_hand_is_found(dioptra: Command, mean: TaskF
 
     assert data(mean, job).test_data == {"error": 0.0}
     assert mean.status()["snapshot"] == job.snapshot
+
+
+def test_what_a_job_trained_can_be_used_by_hand(dioptra: Command, mean: TaskFolder) -> None:
+    _, job = run(dioptra, mean, "train")
+    experiment = Library(mean.home / "experiments").get_experiment("means")
+
+    status = mean.status()
+    assert (status["snapshot"], status["state"], status["models"]) == (
+        job.snapshot,
+        "trained",
+        ["epoch1.txt", "epoch2.txt"],
+    )
+    assert mean.run("test").code == 0
+    assert experiment.get_snapshot(job.snapshot).test_data == {"error": 0.0}
+    assert experiment.import_snapshot(job.snapshot).parameters() == {"samples": 3}
 
 
 def test_a_job_does_not_amend(dioptra: Command, mean: TaskFolder) -> None:

@@ -148,7 +148,7 @@ def test_what_depends_on_the_order_of_a_set_is_verified(bench: Workbench) -> Non
     ]
     assert said.err.splitlines() == [
         f"snapshot {first.snapshot}: 1 job to run again",
-        f"job {first.id[:8]}: running words",
+        f"job {first.id[:8]}, once more: words",
     ]
     assert (again.verifies, again.status, again.snapshot) == (first.id, "finished", first.snapshot)
     assert again.run_id
@@ -169,7 +169,7 @@ def test_a_snapshot_is_verified_by_the_last_job_of_each_values_and_not_by_repeti
     assert (said["snapshot"], said["verdict"]) == (first.snapshot, "verified")
     assert [entry["job"] for entry in said["jobs"]] == [twice.id, other.id]
     assert [entry["job"] for entry in again["jobs"]] == [twice.id]
-    keys = {"job", "entry_point", "verdict", "rerun", "why", "metrics", "task", "compared", "environment"}
+    keys = {"job", "entry_point", "verdict", "rerun", "why", "metrics", "task", "compared", "environment", "ignored"}
     assert set(said["jobs"][0]) == keys
     assert said["jobs"][0]["environment"] == []
 
@@ -197,12 +197,13 @@ def test_metrics_that_differ_are_told_with_how_much_and_can_be_left_out(bench: W
     verified = verify(bench, first, "--ignore", "seconds*", "--tolerance", "1e-6", "--json", code=0).json["jobs"][0]
 
     assert (
-        "drifted: 2 of 3 metrics differ\n  metric accuracy: 0.5 -> 0.5 (+5e-08)\n  metric seconds_fit: 0 -> "
+        "drifted: 2 of 3 metrics differ\n  metric accuracy: 0.5 -> 0.50000005 (+5e-08)\n  metric seconds_fit: 0 -> "
         in drifted.out
     )
     assert "steady" not in drifted.out
     assert (verified["verdict"], verified["metrics"]) == ("verified", [])
     assert verified["compared"] == {"metrics": 2, "tasks": 0}
+    assert verified["ignored"] == ["seconds_fit"]
 
 
 def test_a_script_that_fails_now_is_broken_and_its_log_is_named(bench: Workbench) -> None:
@@ -313,7 +314,7 @@ def test_another_environment_is_said_first(bench: Workbench) -> None:
     assert said.err.splitlines()[1] == "Warning: not as recorded: gone: 3 -> (none)"
     assert said.err.splitlines()[2].startswith("Warning: not as recorded: numpy: 0.1 -> ")
     assert said.err.splitlines()[3].startswith("Warning: not as recorded: plugins dioptra_builtins: 000000000000 -> ")
-    assert said.err.splitlines()[4] == f"job {first.id[:8]}: running words"
+    assert said.err.splitlines()[4] == f"job {first.id[:8]}, once more: words"
 
 
 def test_a_repetition_leaves_no_model_and_ctrl_c_ends_all_of_it(bench: Workbench) -> None:

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import os
 import re
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 from tests.conftest import clean_environment
 
@@ -34,11 +37,12 @@ def blocks(page: Path) -> Iterator[Block]:
 
 
 class Reader:
-    """Follows a page from an empty folder; `cd` in one block holds for the next."""
+    """Follows a page from an empty folder; `cd` holds for the next block, and what runs in the background goes on."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
         self._output = ""
+        self._left_running: list[int] = []
 
     def follow(self, page: Path) -> None:
         """Do what each block says.
@@ -46,44 +50,55 @@ class Reader:
         Raises:
             AssertionError: A command failed, or printed something else than the page says.
         """
-        for block in blocks(page):
-            if block.file:
-                file = self._folder / block.file
-                file.parent.mkdir(parents=True, exist_ok=True)
-                file.write_text(block.text, encoding="utf-8")
-            elif block.language == "sh":
-                self._type(block.text)
-            elif block.language == "python":
-                self._run([sys.executable, "-c", block.text])
-            elif block.language == "text":
-                assert matches(block.text, self._output), f"the page says\n{block.text}\nbut it is\n{self._output}"
+        try:
+            for block in blocks(page):
+                self._do(block)
+        finally:
+            for group in self._left_running:
+                with suppress(ProcessLookupError):
+                    os.killpg(group, signal.SIGKILL)
+
+    def _do(self, block: Block) -> None:
+        if block.file:
+            file = self._folder / block.file
+            file.parent.mkdir(parents=True, exist_ok=True)
+            file.write_text(block.text, encoding="utf-8")
+        elif block.language == "sh":
+            self._type(block.text)
+        elif block.language == "python":
+            self._run([sys.executable, "-c", block.text])
+        elif block.language == "text":
+            assert matches(block.text, self._output), f"the page says\n{block.text}\nbut it is\n{self._output}"
 
     def _type(self, text: str) -> None:
         lines = [line for line in text.splitlines() if not line.startswith(("make ", "git clone ", "pip install "))]
-        done = self._run(["bash", "-euo", "pipefail", "-c", "\n".join([*lines, "pwd >&3"])])
-        self._folder = Path(done.rstrip("\n"))
+        place = self._run(["bash", "-euo", "pipefail", "-c", "\n".join([*lines, 'pwd > "$READER_PLACE"'])])
+        self._folder = Path(place.rstrip("\n"))
 
     def _run(self, argv: list[str]) -> str:
-        environment = clean_environment(HOME=str(self._folder))
-        environment["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), environment["PATH"]])
-        reading, writing = os.pipe()
-        script = ["bash", "-c", f'exec 3>&{writing}; exec "$@"', "bash", *argv]
-        with os.fdopen(reading) as place:
-            done = subprocess.run(
-                script,
-                cwd=self._folder,
-                env=environment,
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.PIPE,
-                stderr=subprocess.STDOUT,
-                text=True,
-                pass_fds=[writing],
-                check=False,
-            )
-            os.close(writing)
-            self._output = done.stdout
-            assert done.returncode == 0, f"{argv} failed:\n{done.stdout}"
-            return place.read()
+        """Run a command, and return what it wrote about where it ended; pipes would wait for what it left running."""
+        with TemporaryDirectory() as aside:
+            place, output = Path(aside, "place"), Path(aside, "output")
+            place.touch()
+            environment = clean_environment(HOME=str(self._folder), READER_PLACE=str(place))
+            environment["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), environment["PATH"]])
+            with output.open("wb") as file:
+                running = subprocess.Popen(
+                    argv,
+                    cwd=self._folder,
+                    env=environment,
+                    stdin=subprocess.DEVNULL,
+                    stdout=file,
+                    stderr=subprocess.STDOUT,
+                    start_new_session=True,
+                )
+                code = running.wait()
+            with suppress(ProcessLookupError):
+                os.killpg(running.pid, 0)
+                self._left_running.append(running.pid)
+            self._output = output.read_text(encoding="utf-8")
+            assert code == 0, f"{argv} failed:\n{self._output}"
+            return place.read_text(encoding="utf-8")
 
 
 def matches(expected: str, output: str) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -69,3 +70,77 @@ def test_the_public_names_of_the_testbed() -> None:
 
     for name in testbed.__all__:
         assert re.search(rf"\b{name}\b", page("testbed")), name
+
+
+def test_the_public_names_of_experiments() -> None:
+    from dioptra import experiment
+
+    for name in experiment.__all__:
+        assert re.search(rf"\b{name}\b", page("experiments")), name
+
+
+@pytest.mark.parametrize(
+    "noun", ["Capture", "Changes", "Data", "Experiment", "Library", "Logger", "Snapshot", "SnapshotRecord"]
+)
+def test_the_verbs_and_fields_of(noun: str) -> None:
+    from dioptra import experiment
+
+    public = {name for name in dir(getattr(experiment, noun)) if not name.startswith("_")}
+
+    assert [name for name in sorted(public) if not re.search(rf"\b{name}\b", page("experiments"))] == []
+
+
+def test_the_public_names_of_learning() -> None:
+    from dioptra import learning
+
+    headings_there = headings("learning", "##")
+    assert [name for name in learning.__all__ if name not in (*headings_there, "Task")] == []
+    assert "`Task` is the same class" in page("learning")
+
+
+@pytest.mark.parametrize(
+    "noun", ["BaseTask", "Life", "NoRecord", "PredictClient", "PytorchTask", "Record", "SklearnTask"]
+)
+def test_the_steps_and_fields_of(noun: str) -> None:
+    from dioptra import learning
+
+    if noun == "PytorchTask":
+        pytest.importorskip("torch")
+    public = {name for name in dir(getattr(learning, noun)) if not name.startswith("_")}
+
+    assert [name for name in sorted(public) if not re.search(rf"\b{name}\b", page("learning"))] == []
+
+
+def test_the_commands_of_a_script() -> None:
+    from dioptra.learning._command_line import _commands
+    from dioptra.learning._session import Session
+
+    group = _commands(Session(None, Path("my_script.py")), None)  # type: ignore[arg-type]  # none is run
+
+    assert headings("learning", "###")[: len(group.commands)] == list(group.commands)
+    for name, command in group.commands.items():
+        section = page("learning").partition(f"### {name}\n")[2].partition("\n### ")[0]
+        for parameter in command.params:
+            words = parameter.opts if isinstance(parameter, click.Option) else [str(parameter.name).upper()]
+            assert any(word in section for word in words), f"{name} {words}"
+
+
+def test_the_routes_and_answers_of_the_inference_server() -> None:
+    from dioptra.learning._serve import Served, make_app
+
+    app = make_app(Served(predict=lambda batch: batch, sample_shape=None, snapshot={}))
+    section = page("learning").partition("\n## The server\n")[2]
+
+    for path, methods in app.openapi()["paths"].items():
+        for method, operation in methods.items():
+            assert f"`{method.upper()} {path}`" in section
+            assert [status for status in operation["responses"] if status not in section] == []
+
+
+def test_the_keys_of_dioptra_toml() -> None:
+    from dioptra.experiment import ProjectSettings
+
+    section = page("experiments").partition("\n## dioptra.toml\n")[2].partition("\n## ")[0]
+
+    keys = re.findall(r"^\| `(\w+)` \|", section, re.MULTILINE)
+    assert keys == [field.name for field in dataclasses.fields(ProjectSettings)]

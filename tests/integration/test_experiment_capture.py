@@ -156,7 +156,9 @@ def test_links_that_lead_out_are_refused_by_name(take: Take, tmp_path: Path, tar
     (project / "sub/back").symlink_to("..")
     (project / "link").symlink_to(target)
 
-    with pytest.raises(CaptureError, match=re.escape(f"{project}: 'link' is a link that leads out of the project")):
+    with pytest.raises(
+        CaptureError, match=re.escape(f"{project}: 'link' is a link that leads, or may lead, out of the project")
+    ):
         take(project)
     write(project, {".dioptraignore": "/link\n"})
     assert "link" not in take(project)
@@ -170,7 +172,7 @@ def test_links_through_links_never_lead_out(take: Take, project: Path, tmp_path:
     assert take(project)["chain"][0] == "link"
 
     (project / "evil").symlink_to("p/q/top/../secret")
-    with pytest.raises(CaptureError, match="'evil' is a link that leads out"):
+    with pytest.raises(CaptureError, match="'evil' is a link that leads, or may lead, out"):
         take(project)
 
 

@@ -132,7 +132,7 @@ def test_modules_that_run_later_need_no_store(experiment: Experiment, folder: Pa
     experiment.path.rename(experiment.path.with_name("away"))
 
     assert task.describe() == "version 1 11 late 1"
-    with pytest.raises((OSError, GitError)):
+    with pytest.raises((RefusedError, GitError)):
         task.data()
 
 

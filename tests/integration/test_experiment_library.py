@@ -5,12 +5,14 @@ from __future__ import annotations
 import json
 import re
 import shutil
+import zlib
 from pathlib import Path
 
 import pytest
 
 from dioptra.errors import (
     ExperimentNotFoundError,
+    GitError,
     InvalidParameterError,
     RefusedError,
     SnapshotNotFoundError,
@@ -190,7 +192,8 @@ def test_a_damaged_snapshot_is_named_and_left_out(experiment: Experiment, folder
 
     assert [snapshot.name for snapshot in experiment.snapshots()] == names[:1]
     assert experiment.broken() == [damaged]
-    assert experiment.get_last_snapshot().name == names[0]
+    with pytest.raises(RefusedError, match="cannot be read, so that 'last' may be another snapshot"):
+        experiment.get_last_snapshot()
     with pytest.raises(RefusedError, match="cannot be read"):
         experiment.get_snapshot(names[1])
     with pytest.raises(RefusedError, match="snapshots that cannot be read"):
@@ -248,3 +251,42 @@ def test_a_snapshot_whose_making_was_cut_short_is_no_snapshot(experiment: Experi
     assert experiment.broken() == []
     experiment.collect()
     assert not half.exists()
+
+
+def test_content_that_was_swapped_is_not_laid_out(experiment: Experiment, folder: Path, tmp_path: Path) -> None:
+    (folder / "other.py").write_text("other\n")
+    made = experiment.make_snapshot()
+    oids = [line.split("\t")[0] for line in listing(experiment, made.tree)]
+    places = [experiment.code.git_dir / "objects" / oid[:2] / oid[2:] for oid in oids]
+    places[0].chmod(0o644)
+    places[0].write_bytes(places[1].read_bytes())
+
+    with pytest.raises(GitError, match=f"the code of snapshot {made.name} is damaged: .* is not what was captured"):
+        experiment.lay_out(made, tmp_path / "out")
+
+
+def listing(experiment: Experiment, tree: str) -> list[str]:
+    """Return `oid<TAB>path` of the files of a tree."""
+    lines = experiment.code._git.run("ls-tree", "-r", tree).decode().splitlines()
+    return [line.split(" ")[2] for line in lines]
+
+
+@pytest.mark.parametrize("harm", ["gone", "empty", "cut", "other"])
+def test_a_damaged_object_is_stored_anew(experiment: Experiment, folder: Path, tmp_path: Path, harm: str) -> None:
+    made = experiment.make_snapshot()
+    (line,) = listing(experiment, made.tree)
+    oid = line.split("\t")[0]
+    place = experiment.code.git_dir / "objects" / oid[:2] / oid[2:]
+    place.chmod(0o644)
+    content = place.read_bytes()
+    place.unlink() if harm == "gone" else place.write_bytes(
+        {"empty": b"", "cut": content[:5]}.get(harm, zlib.compress(b"blob 1\0x"))
+    )
+    with pytest.raises(GitError, match=f"the code of snapshot {made.name} is damaged"):
+        experiment.lay_out(made, tmp_path / "out")
+
+    again = experiment.capture().snapshot
+
+    assert again == made
+    experiment.lay_out(again, tmp_path / "again")
+    assert (tmp_path / "again" / "train.py").read_text() == "print(0)\n"

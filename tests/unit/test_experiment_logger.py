@@ -89,7 +89,11 @@ def test_no_tensor_is_held() -> None:
     assert logged(Tensor(), mode="all") == [0.25]
 
 
-@pytest.mark.parametrize("value", ["1.5", None, [1], np.arange(2), 1j, Complex(), 10**400, np.array(["a"])], ids=repr)
+@pytest.mark.parametrize(
+    "value",
+    ["1.5", None, [1], np.arange(2), 1j, Complex(), 10**400, np.array(["a"])],
+    ids=lambda value: type(value).__name__,
+)
 def test_what_is_not_a_number_is_refused_with_all_of_its_call(value: Any) -> None:
     logger = Logger()
     with pytest.raises(UsageError, match=f"'odd' was given a {type(value).__name__}"):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import sys
 from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Any
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
 __all__ = ["show_diff", "show_environment", "show_verification"]
 
 _COLORS = {"+": "green", "-": "red", "@": "cyan"}
+_DRAWN = "PYTHONHASHSEED"  # another one for each job, unless the user sets it
 _LENGTH = 60  # characters of a value that are shown on a terminal
 _ENTRIES = 12  # of an environment that differs
 
@@ -81,7 +83,8 @@ def _show_job(job: JobDiff) -> None:
     click.echo(f"\n{job.entry_point}: job {job.before[:8]} -> {job.after[:8]}")
     if job.why:
         click.echo(f"  cannot be compared: {job.why}")
-    for aspect, entries in job.aspects.items():
+    for aspect, found in job.aspects.items():
+        entries = [entry for entry in found if entry.name != _DRAWN]
         if not entries:
             click.echo(f"  {aspect}: the same")
             continue
@@ -103,8 +106,10 @@ def _compared(found: Verification) -> str:
             f"{metrics} the same, but not the results of tasks" if found.metric_count else "the results of tasks differ"
         )
     if not found.metric_count and not found.task_count:
-        return "it recorded no metrics and no tasks, so that only its end could be compared"
-    return f"{metrics} and {tasks} the same"
+        recorded = "no metrics but those left out" if found.ignored else "no metrics"
+        return f"it recorded {recorded} and no tasks, so that only its end could be compared"
+    left_out = f" ({_count(len(found.ignored), 'metric')} left out)" if found.ignored else ""
+    return f"{metrics} and {tasks} the same{left_out}"
 
 
 def _count(number: int, word: str) -> str:
@@ -113,7 +118,11 @@ def _count(number: int, word: str) -> str:
 
 def _metric(entry: Difference) -> str:
     if isinstance(entry.before, (int, float)) and isinstance(entry.after, (int, float)):
-        return f"{entry.name}: {entry.before:g} -> {entry.after:g} ({entry.after - entry.before:+.6g})"
+        before, after = f"{entry.before:g}", f"{entry.after:g}"
+        if before == after:
+            before, after = repr(entry.before), repr(entry.after)
+        change = entry.after - entry.before
+        return f"{entry.name}: {before} -> {after}" + (f" ({change:+.6g})" if math.isfinite(change) else "")
     return _value(entry)
 
 

@@ -254,7 +254,8 @@ def _row(testbed: Testbed, snapshot: Snapshot, jobs: int) -> tuple[str, ...]:
     from dioptra.experiment import SnapshotRecord
 
     repository = snapshot.repository or {}
-    head = (repository.get("head") or "")[:7] + ("+" if repository.get("dirty") else "")
+    head = (repository.get("head") or "")[:7]
+    head += "+" if head and repository.get("dirty") else ""
     experiment = testbed.library.experiment_of(snapshot).name
     comment = "" if snapshot.comment == SnapshotRecord.comment else snapshot.comment
     return snapshot.name, experiment, str(jobs), snapshot.commit[:7], head, comment
@@ -294,7 +295,7 @@ def _data(snapshot: Snapshot) -> dict[str, Any]:
 def _begin(job: Job, environment: tuple[Difference, ...]) -> None:
     values = " ".join(f"{name}={shlex.quote(value)}" for name, value in job.parameters.items())
     show_environment(environment, note)
-    note(f"job {job.id[:8]}: running {job.entry_point} {visible(values)}".rstrip())
+    note(f"job {job.id[:8]}, once more: {job.entry_point} {visible(values)}".rstrip())
 
 
 def _quiet(chunk: bytes) -> None:

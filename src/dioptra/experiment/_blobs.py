@@ -17,7 +17,7 @@ from dioptra.errors import CaptureError, GitError
 from dioptra.experiment._files import Scope
 from dioptra.experiment._git import Git
 
-__all__ = ["LINK", "Entry", "blobs", "leads_out", "name_of", "refuse_closed", "store_blobs", "store_loose"]
+__all__ = ["LINK", "Entry", "blobs", "is_whole", "leads_out", "name_of", "refuse_closed", "store_blobs", "store_loose"]
 
 _FILE, _PROGRAM, LINK = "100644", "100755", "120000"
 _TIMES = 10  # that a file may turn into something else while it is being read
@@ -74,12 +74,21 @@ def store_loose(git_dir: Path, kind: bytes, content: bytes) -> str:
     """
     oid = name_of(kind, content)
     place = git_dir / "objects" / oid[:2] / oid[2:]
-    if not place.exists():
+    if not place.exists() or not place.stat().st_size:  # a power cut can leave empty ones
         try:
             _write_aside(place, zlib.compress(_header(kind, content) + content, 1))
         except OSError as error:
             raise GitError(f"an object cannot be stored in {str(git_dir)!r} ({error.strerror})") from error
     return oid
+
+
+def is_whole(place: Path) -> bool:
+    """Tell whether a file of the folder of objects holds the object that its name stands for."""
+    try:
+        content = zlib.decompress(place.read_bytes())
+    except (OSError, zlib.error):
+        return False
+    return hashlib.sha1(content, usedforsecurity=False).hexdigest() == place.parent.name + place.name
 
 
 def _write_aside(place: Path, content: bytes) -> None:
@@ -89,6 +98,8 @@ def _write_aside(place: Path, content: bytes) -> None:
         with os.fdopen(handle, "wb") as file:
             file.write(content)
             os.fchmod(handle, 0o444)
+            file.flush()
+            os.fsync(handle)
         Path(aside).replace(place)
     except BaseException:
         Path(aside).unlink(missing_ok=True)
@@ -176,8 +187,8 @@ def _kind(scope: Scope, full: bytes, path: bytes, limit: int) -> tuple[str | Non
 def _problem_of_link(path: bytes, target: bytes) -> tuple[str, str] | None:
     if not leads_out(path, target):
         return None
-    said = f"is a link that leads out of the project, to {os.fsdecode(target)!r}"
-    return said, "make it a relative link to a file of the project"
+    said = f"is a link that leads, or may lead, out of the project, to {os.fsdecode(target)!r}"
+    return said, "make it a relative link to a file of the project, with `..` only at its beginning"
 
 
 def leads_out(path: bytes, target: bytes) -> bool:

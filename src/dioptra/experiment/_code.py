@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import os
 import shutil
@@ -9,9 +10,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
+from typing import IO
 
 from dioptra.errors import GitError, RefusedError
-from dioptra.experiment._blobs import store_loose
+from dioptra.experiment._blobs import is_whole, store_loose
 from dioptra.experiment._files import Scope, find_work_tree
 from dioptra.experiment._git import Git
 from dioptra.experiment._index import PrivateIndex, Taken
@@ -72,15 +74,28 @@ class Code:
         self._git.run("update-ref", _BY_TREE + tree, commit)
         return commit
 
-    def lay_out(self, commit: str, folder: Path) -> None:
-        """Write the files of a commit into a folder, which must be empty or not there."""
-        if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-            raise RefusedError(f"{str(folder)!r} is there already and not an empty folder", hint="name a new folder")
-        folder.mkdir(parents=True, exist_ok=True)
-        lay_out(self._git, _object(commit), folder)
+    def lay_out(self, tree: str, folder: Path) -> None:
+        """Write the files of a tree into a folder, which must be empty or not there."""
+        try:
+            if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+                raise RefusedError(
+                    f"{str(folder)!r} is there already and not an empty folder", hint="name a new folder"
+                )
+            folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise RefusedError(f"the folder {str(folder)!r} cannot be made ({error.strerror})") from error
+        lay_out(self._git, _object(tree), folder)
+
+    def doubt(self) -> None:
+        """Remove damaged objects, and let the next capture store all files anew."""
+        for known in self._indexes.glob("*.json"):
+            known.unlink(missing_ok=True)
+        for place in (self.git_dir / "objects").glob("??/*"):
+            if not is_whole(place):
+                place.unlink(missing_ok=True)
 
     def diff(self, before: str, after: str, other: Code) -> str:
-        """Return how the files of two commits differ, as a patch; `other` has the second one."""
+        """Return how the files of two trees differ, as a patch; `other` has the second one."""
         options = (
             "--no-ext-diff",
             "--no-textconv",
@@ -93,7 +108,7 @@ class Code:
         return said.decode("utf-8", "replace")
 
     def changed_files(self, before: str, after: str, other: Code) -> dict[str, str]:
-        """Return which files of two commits differ, each with `added`, `modified` or `removed`."""
+        """Return which files of two trees differ, each with `added`, `modified` or `removed`."""
         found = self._with(other).changes(before, after)
         words = {"A": "added", "M": "modified", "D": "removed"}
         return dict(sorted((path, words[letter]) for letter, paths in found.items() for path in paths))
@@ -131,13 +146,22 @@ class Code:
     @contextmanager
     def in_use(self, *, alone: bool = False) -> Iterator[None]:
         """Keep objects that nothing refers to yet from being collected; `alone` waits for all others."""
-        with self._in_use.open("ab") as file:
+        with self._lock_file(alone=alone) as file:
             fcntl.flock(file, fcntl.LOCK_EX if alone else fcntl.LOCK_SH)
             self._held = file.fileno() if alone else None
             try:
                 yield
             finally:
                 self._held = None
+
+    def _lock_file(self, *, alone: bool) -> IO[bytes]:
+        """Open the file to lock; where nothing can be written, reading it will do to keep others from collecting."""
+        try:
+            return self._in_use.open("ab")
+        except OSError as error:
+            if not alone and error.errno in (errno.EROFS, errno.EACCES):
+                return (self._in_use if self._in_use.exists() else self.git_dir / "HEAD").open("rb")
+            raise RefusedError(f"{str(self._in_use.parent)!r} cannot be written to ({error.strerror})") from error
 
     def _with(self, other: Code) -> Code:
         """Return the same code, that sees what another experiment keeps too."""

@@ -14,6 +14,7 @@ from dioptra.experiment._journal import Contents, DataJournal, Journal, Operatio
 __all__ = ["DATA_FILE", "Block", "Data", "DataFolder", "View"]
 
 DATA_FILE = "data.jsonl"
+_RESERVED = ("life", "models.jsonl")  # what a task keeps beside its data
 
 
 class View(Mapping[str, Any]):
@@ -169,7 +170,7 @@ class DataFolder(Data):
         path = PurePath(filename)
         if path.is_absolute() or ".." in path.parts or not path.name or "\0" in str(path):
             raise UsageError(f"{str(filename)!r} is no file in {self.folder}", hint="give a name such as 'final.pt'")
-        if str(path) in self.reserved:
+        if str(path) in self.reserved or path.parts[0] in _RESERVED:
             raise UsageError(f"{str(path)!r} in {self.folder} is Dioptra's own", hint="choose another name")
         return self.folder / path
 

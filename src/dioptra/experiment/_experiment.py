@@ -6,7 +6,6 @@ import dataclasses
 import fcntl
 import json
 import os
-import re
 import secrets
 import shutil
 import string
@@ -19,7 +18,8 @@ from itertools import groupby
 from pathlib import Path
 from typing import Any, Self
 
-from dioptra.errors import RefusedError, SnapshotNotFoundError, UsageError
+from dioptra.errors import GitError, RefusedError, SnapshotNotFoundError, UsageError
+from dioptra.experiment._address import SECOND, is_last, nth_last, select, sure
 from dioptra.experiment._code import Code
 from dioptra.experiment._environment import environment
 from dioptra.experiment._index import Taken
@@ -32,7 +32,6 @@ from dioptra.storage import find_home, write_aside
 __all__ = ["Capture", "Changes", "Experiment"]
 
 _RECORD = "experiment.json"
-_LAST = re.compile(r"last(?:~(\d{1,9}))?")
 _ID_LENGTH = 8  # lower-case letters: 2e11 of them, and a taken one is drawn again
 
 
@@ -80,7 +79,9 @@ class Experiment:
             RefusedError: There is one already.
         """
         aside = path.parent / f".{path.name}.{secrets.token_hex(4)}"
-        (aside / "snapshots").mkdir(parents=True, mode=0o700)
+        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        aside.mkdir(mode=0o700)
+        (aside / "snapshots").mkdir()
         try:
             Code(aside).make()
             record = {"name": path.name, "created_at": now().isoformat()}
@@ -199,7 +200,7 @@ class Experiment:
     def matches(self, address: str) -> list[Snapshot]:
         """Return the snapshots that an address can mean."""
         if is_last(address):
-            return nth_last(self.snapshots(), address)
+            return sure(address, nth_last(self.snapshots(), address), self.broken())
         if not address:
             return []
         found = [name for name in self._names() if name.startswith(address) or _uid(name).startswith(address)]
@@ -209,9 +210,18 @@ class Experiment:
         return [snapshot for snapshot in self.snapshots() if snapshot.commit.startswith(address)]
 
     def remove(self, snapshot: Snapshot) -> None:
-        """Remove a snapshot with its data; `collect` frees what its code took."""
+        """Remove a snapshot with its data; `collect` frees what its code took.
+
+        Raises:
+            SnapshotNotFoundError: It is not there any more.
+        """
         with self._locked():
-            shutil.rmtree(snapshot.folder)
+            aside = snapshot.folder.with_name(f".{snapshot.name}")
+            try:
+                snapshot.folder.rename(aside)  # at once: it is never there by half
+            except FileNotFoundError as error:
+                raise SnapshotNotFoundError(f"snapshot {snapshot.name} is not there any more") from error
+            shutil.rmtree(aside)
 
     def collect(self) -> int:
         """Free what no snapshot needs, and return how many bytes that were."""
@@ -222,14 +232,25 @@ class Experiment:
                     hint=f"repair or remove {', '.join(map(str, self.broken()[:3]))}",
                 )
             for folder in self._snapshots.iterdir():
-                if not (folder / SNAPSHOT_FILE).exists():  # its making was cut short
+                if folder.name.startswith(".") or not (folder / SNAPSHOT_FILE).exists():  # its making was cut short
                     shutil.rmtree(folder)
             return self.code.collect({snapshot.tree for snapshot in self.snapshots()})
 
-    def lay_out(self, snapshot: Snapshot, folder: Path) -> None:
-        """Write the files of a snapshot into a folder, which must be empty or not there."""
-        with self.code.in_use():
-            self.code.lay_out(snapshot.commit, folder)
+    def lay_out(self, snapshot: Snapshot, folder: str | os.PathLike[str]) -> None:
+        """Write the files of a snapshot into a folder, which must be empty or not there.
+
+        Raises:
+            GitError: Its code is damaged; the next capture stores all files anew.
+        """
+        try:
+            with self.code.in_use():
+                self.code.lay_out(snapshot.tree, Path(folder))
+        except GitError as error:
+            self.code.doubt()
+            raise GitError(
+                f"the code of snapshot {snapshot.name} is damaged: {error.message}",
+                hint="what is on disk is stored anew with the next run",
+            ) from error
 
     def import_snapshot(self, snapshot: str | Snapshot) -> Any:
         """Return the task of a snapshot as its own code makes it, live beside all others; nothing is laid out on disk.
@@ -310,7 +331,7 @@ class Experiment:
 
     def _last(self) -> Snapshot | None:
         """Return the newest snapshot: names tell the second, records tell which of one second is the newest."""
-        for _, names in groupby(sorted(self._names(), reverse=True), key=lambda name: name[:15]):
+        for _, names in groupby(sorted(self._names(), reverse=True), key=lambda name: name[:SECOND]):
             found = [snapshot for name in names if (snapshot := self._try_to_load(name))]
             if found:
                 return max(found, key=lambda snapshot: snapshot.created_at)
@@ -318,7 +339,8 @@ class Experiment:
 
     def _names(self) -> list[str]:
         with os.scandir(self._snapshots) as entries:
-            return sorted(entry.name for entry in entries if os.path.exists(f"{entry.path}/{SNAPSHOT_FILE}"))  # noqa: PTH110
+            names = (entry for entry in entries if not entry.name.startswith("."))
+            return sorted(entry.name for entry in names if os.path.exists(f"{entry.path}/{SNAPSHOT_FILE}"))  # noqa: PTH110
 
     def _try_to_load(self, name: str) -> Snapshot | None:
         try:
@@ -342,10 +364,17 @@ class Experiment:
             ) from error
         return dict(record)
 
+    def __repr__(self) -> str:
+        return f"<Experiment {self.name}>"
+
     @contextmanager
     def _locked(self) -> Iterator[None]:
         """Let one process at a time change the list of snapshots."""
-        with (self.path / "lock").open("ab") as file:
+        try:
+            file = (self.path / "lock").open("ab")
+        except OSError as error:
+            raise RefusedError(f"{str(self.path)!r} cannot be written to ({error.strerror})") from error
+        with file:
             fcntl.flock(file, fcntl.LOCK_EX)
             yield
 
@@ -353,33 +382,6 @@ class Experiment:
 def _conditions() -> dict[str, Any]:
     """Return what is known of a program that captures its own code."""
     return {"argv": sys.argv, "parameters": {}, "environment": environment()}
-
-
-def select(address: str, found: list[Snapshot], place: str) -> Snapshot:
-    """Return the one snapshot that was found for an address.
-
-    Raises:
-        SnapshotNotFoundError: There is none.
-        UsageError: There are several.
-    """
-    if not found:
-        raise SnapshotNotFoundError(f"no snapshot {address!r} in {place}", hint="see `dioptra snapshot list`")
-    if len(found) > 1:
-        some = ", ".join(snapshot.name for snapshot in found[:4])
-        raise UsageError(f"snapshot {address!r} is ambiguous", hint=f"write more of it: {some}")
-    return found[0]
-
-
-def is_last(address: str) -> bool:
-    """Tell whether an address counts from the newest snapshot."""
-    return _LAST.fullmatch(address) is not None
-
-
-def nth_last(snapshots: list[Snapshot], address: str) -> list[Snapshot]:
-    """Return the snapshot that `last` or `last~2` means, of those given oldest first; none if there are not so many."""
-    match = _LAST.fullmatch(address)
-    back = int(match[1] or 0) if match else 0
-    return snapshots[-1 - back :][:1] if back < len(snapshots) else []
 
 
 def _uid(name: str) -> str:

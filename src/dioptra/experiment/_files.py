@@ -20,6 +20,7 @@ __all__ = [
     "folders_of",
     "is_folder",
     "is_inside",
+    "is_never",
     "look_into",
     "names",
 ]
@@ -181,6 +182,11 @@ def is_folder(path: bytes) -> bool:
         return stat.S_ISDIR(os.lstat(path).st_mode)
     except OSError:
         return False
+
+
+def is_never(path: bytes) -> bool:
+    """Tell whether a path, from the project on, is never captured."""
+    return _IS_NEVER.search(path) is not None
 
 
 def names(listing: bytes) -> list[bytes]:

@@ -27,6 +27,7 @@ _DEAF = (
     *("-c", "core.protectNTFS=false"),  # names such as `git~1` are names like any other here
     *("-c", "core.protectHFS=false"),
     *("-c", "gc.auto=0"),
+    *("-c", "core.fsync=loose-object,pack,pack-metadata,reference"),  # a snapshot must not outlive its code
 )
 _ENVIRONMENT = {
     "GIT_CONFIG_NOSYSTEM": "1",

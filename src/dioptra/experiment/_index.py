@@ -64,10 +64,20 @@ class PrivateIndex:
         """
         with tempfile.TemporaryDirectory(dir=self._folder, prefix="now-") as own:
             try:
-                return _Take(self, self._scope, Path(own)).run()
+                return self._healed(Path(own))
             except _ProjectIgnoredError:  # by a repository that it happens to lie in, and which has no part in it then
                 alone = replace(self._scope, work_tree=WorkTree(self._scope.project))
                 return _Take(self, alone, Path(tempfile.mkdtemp(dir=own))).run()
+
+    def _healed(self, own: Path) -> Taken:
+        """Take a tree; should what was stored before be damaged, store all anew."""
+        try:
+            return _Take(self, self._scope, own).run()
+        except GitError:
+            if not self._kept.exists():
+                raise
+            self._kept.unlink()
+            return _Take(self, self._scope, Path(tempfile.mkdtemp(dir=own))).run()
 
 
 class _Take:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import IO
 
 from dioptra.errors import GitError, RefusedError
-from dioptra.experiment._blobs import LINK, Entry, leads_out
+from dioptra.experiment._blobs import LINK, Entry, leads_out, name_of
 from dioptra.experiment._files import folders_of
 from dioptra.experiment._git import Git
 
@@ -62,7 +62,10 @@ def _contents(git: Git, entries: list[Entry]) -> Iterator[tuple[Entry, bytes]]:
         try:
             output = reader.process.stdout
             for entry in entries if output else ():
-                yield entry, _content(output, entry)
+                content = _content(output, entry)
+                if name_of(b"blob", content) != entry.oid:  # git does not look
+                    raise GitError(f"the content of {os.fsdecode(entry.path)!r} is not what was captured ({entry.oid})")
+                yield entry, content
         finally:
             reader.process.kill()
             reader.end(ok=None)

@@ -7,7 +7,8 @@ from contextlib import suppress
 from pathlib import Path
 
 from dioptra.errors import ExperimentNotFoundError, RefusedError, SnapshotNotFoundError, suggest
-from dioptra.experiment._experiment import Experiment, is_last, nth_last, select
+from dioptra.experiment._address import is_last, nth_last, select, sure
+from dioptra.experiment._experiment import Experiment
 from dioptra.experiment._snapshot import Snapshot
 from dioptra.storage import find_home
 from dioptra.tracking import check_experiment_name
@@ -76,14 +77,15 @@ class Library:
         """Return a snapshot of an experiment, or of all of them; see `Experiment.get_snapshot`."""
         if experiment is not None:
             return self.get_experiment(experiment).get_snapshot(address)
-        return select(address, self.matches(address), f"{self.path}")
+        return select(address, self.matches(address), str(self.path))
 
     def matches(self, address: str) -> list[Snapshot]:
         """Return the snapshots that an address can mean, of all experiments."""
         experiments = self.load_experiments().values()
         if is_last(address):
             every = [snapshot for experiment in experiments for snapshot in experiment.snapshots()]
-            return nth_last(sorted(every, key=lambda snapshot: snapshot.created_at), address)
+            found = nth_last(sorted(every, key=lambda snapshot: snapshot.created_at), address)
+            return sure(address, found, [file for experiment in experiments for file in experiment.broken()])
         return [snapshot for experiment in experiments for snapshot in experiment.matches(address)]
 
     def experiment_of(self, snapshot: Snapshot) -> Experiment:

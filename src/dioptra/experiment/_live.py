@@ -21,7 +21,10 @@ from dioptra.experiment._snapshot import Snapshot
 if TYPE_CHECKING:
     from dioptra.experiment._live_files import Files
 
-__all__ = ["ImportContext", "current_import", "import_task"]
+__all__ = ["ImportContext", "current_import", "import_task", "is_past_version"]
+
+
+PREFIX = "dioptra_snapshot_"  # of the names of modules
 
 
 @dataclass(frozen=True)
@@ -44,6 +47,11 @@ class ImportContext:
 
 
 _CURRENT: ContextVar[ImportContext | None] = ContextVar("dioptra_import", default=None)
+
+
+def is_past_version(thing: object) -> bool:
+    """Tell whether an object is of a class that a snapshot's own code defines."""
+    return type(thing).__module__.startswith(PREFIX)
 
 
 def current_import() -> ImportContext | None:
@@ -71,7 +79,7 @@ def load_task(files: Files, snapshot: Snapshot) -> Any:
     from dioptra.experiment._live_modules import Modules
 
     script = _script(files, snapshot)
-    modules = Modules(files, f"dioptra_snapshot_{snapshot.uid}", script, snapshot.project_dir)
+    modules = Modules(files, f"{PREFIX}{snapshot.uid}", script, snapshot.project_dir)
     context = ImportContext(modules.script_name, snapshot)
     token = _CURRENT.set(context)
     try:

@@ -12,6 +12,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from dioptra.errors import InvalidProjectError, did_you_mean
+from dioptra.experiment._files import is_never
 from dioptra.storage import ContentHash, hash_content
 
 __all__ = ["FILE_LIMIT", "SETTINGS_FILE", "ProjectSettings", "read_settings"]
@@ -86,6 +87,9 @@ def _share(file: Path, value: Any) -> tuple[str, ...]:
         parts = PurePosixPath(entry).parts
         if not written or entry == "." or ".." in parts or PurePosixPath(entry).is_absolute() or "\0" in entry:
             raise _invalid(file, f"share holds {written!r}", "name folders inside the project, such as data")
+    for entry in found:
+        if is_never(os.fsencode(entry)):
+            raise _invalid(file, f"share holds {entry!r}, which is never part of a run", "name a folder with data")
     if inner := _inside_another(found):
         raise _invalid(file, f"share names {inner!r} twice, once through a folder above it", "keep one")
     return found

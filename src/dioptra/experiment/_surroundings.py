@@ -118,9 +118,9 @@ class Surroundings:
 
 
 def _answer(asked: Running | None) -> bool | None:
-    """Return whether a command found differences: true where there was nothing to compare with, None if it failed."""
+    """Return whether a command found differences: none where there is nothing that git tracks, None if it failed."""
     if asked is None:
-        return True
+        return False
     asked.end(ok=None)
     return asked.code == 1 if asked.code in (0, 1) else None
 

@@ -11,14 +11,13 @@ from typing import Any
 from dioptra import settings
 from dioptra.errors import RefusedError
 from dioptra.experiment import Data, DataFolder, Library
-from dioptra.learning._life import Life, LifeState
+from dioptra.learning._life import Life
+from dioptra.learning._places import TASK_DIR, trained_place
 from dioptra.learning._session import open_tracking, recorded
 from dioptra.learning._task import BaseTask
 from dioptra.storage import find_home
 
 __all__ = ["JobSession", "is_in_job"]
-
-_FOLDER = "task"  # of an attempt
 
 
 def is_in_job() -> bool:
@@ -71,22 +70,15 @@ class JobSession:
         }
 
     def _own(self) -> DataFolder:
-        folder = Path(settings.get("attempt_dir")) / _FOLDER
+        folder = Path(settings.get("attempt_dir")) / TASK_DIR
         folder.mkdir(exist_ok=True)
         return DataFolder(folder)
 
     def _trained(self) -> DataFolder:
         """Return where the newest model of this snapshot lies: of a job, else of the script that was run directly."""
         home, name = find_home(), settings.get("snapshot")
-        jobs = [job for job in home.jobs()[::-1] if job.snapshot == name and not job.verifies]
-        snapshot = Library(home.experiments_dir).get_snapshot(name)
-        places = [*(home.attempt(job.id, job.attempt).folder / _FOLDER for job in jobs), snapshot.folder]
-        for place in places:
-            life = Life(place)
-            if life.state is not LifeState.INITIALIZED or life.is_training:
-                found = DataFolder(place)
-                if found.fetch_last_model_file():
-                    return found
+        if found := trained_place(home, name, Library(home.experiments_dir).get_snapshot(name).folder):
+            return found
         raise RefusedError(
             f"snapshot {name} has not been trained",
             hint=f"run its training first: dioptra run {self.script.name} -e train",

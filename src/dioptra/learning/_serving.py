@@ -12,9 +12,10 @@ import click
 from dioptra.errors import RefusedError, UsageError
 from dioptra.experiment import Data, Snapshot
 from dioptra.learning._job import JobSession
-from dioptra.learning._life import Life, LifeState
+from dioptra.learning._places import trained_place
 from dioptra.learning._session import Session
 from dioptra.learning._task import BaseTask
+from dioptra.storage import find_home
 
 __all__ = ["Door", "serve_snapshot", "serve_task"]
 
@@ -38,7 +39,7 @@ def serve_task(task: BaseTask, place: Data, door: Door) -> None:
         predict=task.predict,
         sample_shape=shape.get("sample_shape"),
         dtype=shape.get("dtype", "float32"),
-        snapshot=_described(place),
+        snapshot=_described(task, place),
     )
     serve(served, host=door.host, port=door.port, socket=door.socket, token=door.token, on_ready=_say_ready)
 
@@ -48,16 +49,17 @@ def serve_snapshot(session: Session | JobSession, address: str, door: Door) -> N
     if isinstance(session, JobSession):
         raise UsageError("a job serves the snapshot that it runs", hint="leave --snapshot out")
     snapshot = session.experiment.get_snapshot(address)
-    if Life(snapshot.folder).state is LifeState.INITIALIZED:
+    models = trained_place(find_home(), snapshot.name, snapshot.folder)
+    if models is None:
         raise RefusedError(f"snapshot {snapshot.name} has not been trained to its end", hint="name another one")
     task = session.experiment.import_snapshot(snapshot)
-    task.snapshot = snapshot
+    task.snapshot, task.models = snapshot, models
     task.load_model()
     serve_task(task, snapshot, door)
 
 
-def _described(place: Data) -> Mapping[str, Any]:
-    model = place.fetch_last_model_file()
+def _described(task: BaseTask, place: Data) -> Mapping[str, Any]:
+    model = task.models.fetch_last_model_file()
     found: dict[str, Any] = {"model": model.name if model else None}
     if isinstance(place, Snapshot):
         found |= {"snapshot": place.name, "commit": place.commit, "comment": place.comment, "script": place.script}

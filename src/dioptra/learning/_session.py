@@ -11,8 +11,9 @@ from typing import Any
 
 from dioptra import settings
 from dioptra.errors import ExperimentNotFoundError, InvalidParameterError, RefusedError
-from dioptra.experiment import Changes, Experiment, Library, Snapshot
+from dioptra.experiment import Changes, Data, DataFolder, Experiment, Library, Snapshot
 from dioptra.learning._life import Life, LifeState
+from dioptra.learning._places import trained_place
 from dioptra.learning._record import RunRecord, Screen
 from dioptra.learning._task import BaseTask
 from dioptra.storage import find_home
@@ -68,8 +69,8 @@ class Session:
             hint=f"type `{self.typed('train')} --retrain` to train it again, or `--force` for a new snapshot of it",
         )
 
-    def usable(self, command: str, *, ignore: bool) -> Snapshot:
-        """Return the last snapshot, if its model can be used.
+    def usable(self, command: str, *, ignore: bool) -> tuple[Snapshot, Data]:
+        """Return the last snapshot, if its model can be used, and where the model lies.
 
         Raises:
             RefusedError: The code has changed, or it has not been trained; says what to type instead.
@@ -85,24 +86,25 @@ class Session:
                 hint=f"type `{train}` for a new snapshot, or `{self.typed(command)} --ignore` to use the last one",
             )
         life = Life(last.folder)
-        if life.state is LifeState.INITIALIZED and not (life.is_training and last.fetch_last_model_file()):
+        models = last if life.state is not LifeState.INITIALIZED else trained_place(find_home(), last.name, last.folder)
+        if models is None:
             problem = (
                 "has no model yet: its training goes on" if life.is_training else "has not been trained to its end"
             )
             hint = "wait for its first model" if life.is_training else f"type `{train}` to go on with it"
             raise RefusedError(f"snapshot {last.name} {problem}", hint=hint)
-        return last
+        return last, models
 
     def test(self, *, ignore: bool, retest: bool) -> Snapshot:
         """Test the last snapshot; also while it is being trained, with the newest model."""
-        snapshot = self.usable("test", ignore=ignore)
+        snapshot, models = self.usable("test", ignore=ignore)
         life = Life(snapshot.folder)
         if life.state is LifeState.TESTED and not retest:
             raise RefusedError(
                 f"snapshot {snapshot.name} has been tested",
                 hint=f"type `{self.typed('test')} --retest` to test it again",
             )
-        self.task.snapshot = snapshot
+        self.task.snapshot, self.task.models = snapshot, models
         self.task.load_model()
         tracking = open_tracking()
         with recorded(self.task, tracking, life.run_id):
@@ -113,8 +115,8 @@ class Session:
 
     def load(self, command: str, *, ignore: bool) -> Snapshot:
         """Load the last model, to evaluate or to serve it."""
-        snapshot = self.usable(command, ignore=ignore)
-        self.task.snapshot = snapshot
+        snapshot, models = self.usable(command, ignore=ignore)
+        self.task.snapshot, self.task.models = snapshot, models
         self.task.load_model()
         return snapshot
 
@@ -145,14 +147,19 @@ class Session:
         if last is None:
             return {"experiment": self.experiment.name, "snapshot": None, "state": None}
         life, changes = Life(last.folder), self.changes(last)
+        models: DataFolder = last
+        state = life.state
+        found = trained_place(find_home(), last.name, last.folder)
+        if found and state is LifeState.INITIALIZED and not life.is_training:  # a job has trained it
+            models, state = found, LifeState.TRAINED
         return {
             "experiment": self.experiment.name,
             "snapshot": last.name,
             "comment": last.comment,
-            "state": str(life.state),
+            "state": str(state),
             "training": life.is_training,
             "run_id": life.run_id or None,
-            "models": list(last.model_files),
+            "models": [name for name in dict.fromkeys(models.model_files) if (models.folder / name).exists()],
             "modified": list(changes.modified),
             "removed": list(changes.removed),
             "untracked": list(changes.untracked),
@@ -185,7 +192,9 @@ class Session:
             if anew:
                 snapshot.reset()
             self.task.snapshot = snapshot
-            with _run(tracking, self.experiment.name, snapshot) as run_id, recorded(self.task, tracking, run_id):
+            go_on = "" if anew else life.run_id
+            run = _run(tracking, self.experiment.name, snapshot, go_on)
+            with run as run_id, recorded(self.task, tracking, run_id):
                 life.run_id = run_id
                 self.task.record.parameters(self.task.parameters())
                 self.task.train()
@@ -218,8 +227,23 @@ def recorded(task: BaseTask, tracking: Tracking, run_id: str) -> Iterator[None]:
 
 
 @contextmanager
-def _run(tracking: Tracking, experiment: str, snapshot: Snapshot) -> Iterator[str]:
-    """Give a snapshot an MLflow run, which ends as the block does."""
+def _run(tracking: Tracking, experiment: str, snapshot: Snapshot, go_on: str) -> Iterator[str]:
+    """Give a snapshot an MLflow run, which ends as the block does; a training that goes on has one already."""
+    run_id = go_on or _new_run(tracking, experiment, snapshot)
+    if go_on:
+        tracking.reopen(run_id)
+    status = "FAILED"
+    try:
+        yield run_id
+        status = "FINISHED"
+    except KeyboardInterrupt:
+        status = "KILLED"
+        raise
+    finally:
+        tracking.end(run_id, status)
+
+
+def _new_run(tracking: Tracking, experiment: str, snapshot: Snapshot) -> str:
     repository = snapshot.repository or {}
     tags = {
         "mlflow.source.name": str(Path(snapshot.project_dir) / snapshot.script),
@@ -230,16 +254,7 @@ def _run(tracking: Tracking, experiment: str, snapshot: Snapshot) -> Iterator[st
         "mlflow.source.git.commit": repository.get("head") or "",
     }
     name = f"{Path(snapshot.script).stem}-{snapshot.uid}"
-    run = tracking.start(experiment, name=name, parameters={}, tags={k: v for k, v in tags.items() if v})
-    status = "FAILED"
-    try:
-        yield run.run_id
-        status = "FINISHED"
-    except KeyboardInterrupt:
-        status = "KILLED"
-        raise
-    finally:
-        tracking.end(run.run_id, status)
+    return tracking.start(experiment, name=name, parameters={}, tags={k: v for k, v in tags.items() if v}).run_id
 
 
 def _named(changes: Changes) -> str:

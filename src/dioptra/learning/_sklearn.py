@@ -13,8 +13,8 @@ from sklearn.exceptions import NotFittedError
 from sklearn.metrics import accuracy_score, r2_score
 from sklearn.utils.validation import check_is_fitted
 
-from dioptra.errors import RefusedError, UsageError
-from dioptra.experiment import DataFolder, Logger
+from dioptra.errors import InvalidParameterError, RefusedError, UsageError
+from dioptra.experiment import DataFolder, Logger, is_past_version
 from dioptra.learning import _skops
 from dioptra.learning._metrics import by_name, not_written
 from dioptra.learning._model_files import ModelFiles
@@ -172,7 +172,11 @@ class SklearnTask(BaseTask):
         except NotFittedError as error:
             name = type(self.estimator).__name__
             raise RefusedError(f"{name} is not fitted", hint="train it, or load a model") from error
-        return np.asarray(self.estimator.predict(batch))
+        try:
+            return np.asarray(self.estimator.predict(batch))
+        except ValueError as error:  # as NaN, to an estimator that takes none
+            reason = str(error).partition("\n")[0]
+            raise InvalidParameterError(f"the samples cannot be used ({reason})", where="inputs") from error
 
     def describe_input(self) -> Mapping[str, Any]:
         """Return what `predict` expects: the number of features, if the model knows it."""
@@ -216,11 +220,15 @@ class SklearnTask(BaseTask):
             RefusedError: There is none, it is not what was saved, or it holds types that are not trusted.
         """
         path, content = ModelFiles(self.models).read(filename)
+        past = is_past_version(self)
         try:
-            self.estimator = _skops.load(content, self.trusted_types)
+            self.estimator = _skops.load(content, () if past else self.trusted_types)
         except Exception as error:  # what a foreign format can raise, nobody lists
             reason = str(error) if isinstance(error, RefusedError) else f"{type(error).__name__}: {error}"
-            raise RefusedError(f"the model file {str(path)!r} cannot be loaded ({reason})") from error
+            raise RefusedError(
+                f"the model file {str(path)!r} cannot be loaded ({reason})",
+                hint="a file finds only the types of today, not those of a past version" if past else "",
+            ) from error
 
     def parameters(self) -> Mapping[str, Any]:
         """Return what to record of the settings: the estimator, and the number of epochs."""

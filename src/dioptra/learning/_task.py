@@ -31,7 +31,9 @@ class BaseTask(ABC):
     @property
     def snapshot(self) -> Data:
         """Where data and model files go: a snapshot, a job's attempt, or memory."""
-        found: Data = self.__dict__.setdefault("_snapshot", DummySnapshot())
+        if "_snapshot" not in self.__dict__:
+            self.__dict__["_snapshot"] = DummySnapshot()
+        found: Data = self.__dict__["_snapshot"]
         return found
 
     @snapshot.setter
@@ -51,7 +53,9 @@ class BaseTask(ABC):
     @property
     def record(self) -> Record:
         """What else is told of losses and metrics: an MLflow run, a person at a terminal."""
-        found: Record = self.__dict__.setdefault("_record", NoRecord())
+        if "_record" not in self.__dict__:
+            self.__dict__["_record"] = NoRecord()
+        found: Record = self.__dict__["_record"]
         return found
 
     @record.setter

@@ -74,9 +74,17 @@ def _value(entry: EntryPoint, parameter: Parameter, given: str | None, bases: tu
     cwd, project, otherwise = bases
     text = parameter.default or "" if given is None else given
     _check_text(entry, parameter.name, text)
-    in_project = os.path.lexists(project / local_path(text)) if parameter.type in ("path", "uri") else True
-    base = cwd if given is not None else project if in_project else otherwise
+    base = cwd if given is not None else project if _is_in(project, parameter, text) else otherwise
     return _CHECKS[parameter.type](entry, parameter, text, base)
+
+
+def _is_in(project: Path, parameter: Parameter, text: str) -> bool:
+    """Tell whether a default is to be looked up in the project: unless it leads out of it, or is not there."""
+    if parameter.type not in ("path", "uri"):
+        return True
+    path = os.path.normpath(project / local_path(text))
+    inside = path == str(project) or path.startswith(f"{project}{os.sep}")
+    return inside and os.path.lexists(path)
 
 
 def _check_text(entry: EntryPoint, name: str, text: str) -> None:

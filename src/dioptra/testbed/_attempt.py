@@ -85,6 +85,8 @@ class Attempt:
         status = JobStatus.FAILED if reason else JobStatus.FINISHED
         if ending.cancelled:
             status = JobStatus.CANCELLED
+        if status is JobStatus.FINISHED:
+            reason = self._prepared.changed_inputs()  # no failure, but worth knowing
         return job.changed(status=status, exit_code=ending.exit_code, reason=reason)
 
     def _finish(self, job: Job) -> None:

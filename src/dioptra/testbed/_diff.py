@@ -57,15 +57,15 @@ class SnapshotDiff:
 
 
 def diff_subjects(home: Home, library: Library, tracking: Tracking, before: Subject, after: Subject) -> SnapshotDiff:
-    """Compare two subjects; of two snapshots, the last finished job of each entry point is compared."""
+    """Compare two subjects; of two snapshots, two finished jobs of each entry point are compared."""
     first, second = library.experiment_of(before.snapshot).code, library.experiment_of(after.snapshot).code
-    commits = before.snapshot.commit, after.snapshot.commit
+    trees = before.snapshot.tree, after.snapshot.tree
     facts = _Facts(home, tracking)
     return SnapshotDiff(
         before.snapshot,
         after.snapshot,
-        first.diff(*commits, other=second),
-        first.changed_files(*commits, other=second),
+        first.diff(*trees, other=second),
+        first.changed_files(*trees, other=second),
         tuple(facts.compared(entry, *jobs) for entry, jobs in _pairs(before, after).items()),
     )
 
@@ -73,11 +73,23 @@ def diff_subjects(home: Home, library: Library, tracking: Tracking, before: Subj
 def _pairs(before: Subject, after: Subject) -> dict[str, tuple[Job | None, Job | None]]:
     if before.job and after.job and before.job.entry_point != after.job.entry_point:
         return {f"{before.job.entry_point} and {after.job.entry_point}": (before.job, after.job)}
-    first = {job.entry_point: job for job in before.jobs}
-    second = {job.entry_point: job for job in after.jobs}
     named = before.job or after.job  # of a job and a snapshot, only the job's entry point is meant
-    wanted = [named.entry_point] if named else {**first, **second}
-    return {name: (first.get(name), second.get(name)) for name in wanted}
+    entries = dict.fromkeys(job.entry_point for job in (*before.jobs, *after.jobs))
+    wanted = [named.entry_point] if named else entries
+    return {name: _pair(*(_of(subject, name) for subject in (before, after))) for name in wanted}
+
+
+def _of(subject: Subject, entry_point: str) -> list[Job]:
+    return [job for job in subject.jobs if job.entry_point == entry_point]
+
+
+def _pair(before: list[Job], after: list[Job]) -> tuple[Job | None, Job | None]:
+    """Return the newest two jobs that were given the same values, else the newest of each side."""
+    for second in reversed(after):
+        for first in reversed(before):
+            if first.parameters == second.parameters:
+                return first, second
+    return (before[-1] if before else None), (after[-1] if after else None)
 
 
 class _Facts:

@@ -51,6 +51,7 @@ def examine(testbed: Testbed, environ: Mapping[str, str] | None = None) -> list[
         *_programs(environ),
         _home(testbed, environ),
         _store(testbed),
+        *_kept(testbed),
         *_variables(environ),
     ]
 
@@ -108,6 +109,15 @@ def _home(testbed: Testbed, environ: Mapping[str, str]) -> Finding:
     free = shutil.disk_usage(existing).free // 1_000_000
     state = "ok" if free >= _MEGABYTES_TO_WORK else "wrong"
     return Finding("home", state, f"{path}, {how}; {free:,} MB free, {len(testbed.jobs())} jobs")
+
+
+def _kept(testbed: Testbed) -> Iterator[Finding]:
+    """Name what lies in the home and cannot be read."""
+    for name, sentence in testbed.library.broken().items():
+        yield Finding(f"experiment {name}", "wrong", sentence)
+    damaged = [file for entry in testbed.library.load_experiments().values() for file in entry.broken()]
+    for file in (*damaged, *testbed.home.damaged()):
+        yield Finding(file.parent.name, "wrong", f"the record {file} cannot be read; repair it, or move it away")
 
 
 def _store(testbed: Testbed) -> Finding:

@@ -32,7 +32,7 @@ def example_names() -> list[str]:
 def _examples() -> dict[str, Path]:
     package = Path(dioptra.__file__).parent
     roots = [package / "examples", package.parents[1] / "examples"]
-    return {file.parent.name: file.parent for root in reversed(roots) for file in root.glob("*/MLproject")}
+    return {file.parent.name: file.parent for root in reversed(roots) for file in root.glob("*/README.md")}
 
 
 def copy_example(name: str, folder: Path) -> Path:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,7 +11,7 @@ from typing import Any
 from dioptra.errors import DioptraError, InvalidParameterError, InvalidProjectError, NotFoundError
 from dioptra.experiment import Experiment, ProjectSettings, Snapshot, read_settings
 from dioptra.mlproject import build_argv, remote_inputs
-from dioptra.storage import AttemptPaths, Home, Progress, fetch
+from dioptra.storage import AttemptPaths, Home, Progress, fetch, hash_content, is_remote
 from dioptra.testbed._conditions import Conditions, input_hashes, plugin_hashes, seeds
 from dioptra.testbed._plan import Plan, make_plan
 
@@ -64,6 +64,23 @@ class Prepared:
             if content.sha256 != self.conditions.shared[name]["sha256"]:
                 return f"the shared folder {name!r} was changed while the job ran; what it read is not known"
         return ""
+
+    def changed_inputs(self) -> str:
+        """Name the inputs of the user that are not what they were when the attempt began.
+
+        The job may be meant to change them, as a folder that it writes into.
+        """
+        changed = [name for name, found in self.conditions.inputs.items() if self._has_changed(found)]
+        return f"changed while it ran: {', '.join(changed)}" if changed else ""
+
+    def _has_changed(self, found: Mapping[str, Any]) -> bool:
+        path = Path(found["path"])
+        if is_remote(found["path"]) or path.is_relative_to(self.home.jobs_dir):
+            return False
+        try:
+            return bool(hash_content(path, cache=self.home.hashes_dir).sha256 != found["sha256"])
+        except (DioptraError, OSError):
+            return True
 
 
 def prepare(

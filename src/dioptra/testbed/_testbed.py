@@ -106,7 +106,7 @@ class Testbed:
         experiment = self.library.open_experiment(plan.experiment)
         captured = experiment.capture(
             plan.project.folder,
-            script=plan.entry_point.name,
+            script=plan.project.file.name if plan.project.file.suffix == ".py" else plan.entry_point.name,
             conditions=lambda: conditions_of_plan(self.home, plan, hash_seed),
             left_out=(self.home.path.resolve(),),
         )

@@ -12,7 +12,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from dioptra.errors import DioptraError, NotFoundError, RefusedError, StoreUnreachableError
+from dioptra.errors import DioptraError, NotFoundError, RefusedError, StoreUnreachableError, UsageError
 from dioptra.experiment import Snapshot, environment
 from dioptra.records import Job, JobStatus
 from dioptra.results import Difference, TaskDifference, differences, first_difference
@@ -51,6 +51,7 @@ class Verification:
     metrics: tuple[Difference, ...] = ()
     task: TaskDifference | None = None  # the first one whose result differs
     metric_count: int = 0
+    ignored: tuple[str, ...] = ()  # names of metrics that were not compared
     task_count: int = 0
     environment: tuple[Difference, ...] = field(default=())
 
@@ -65,6 +66,7 @@ class Verification:
             "metrics": [entry.to_dict() for entry in self.metrics],
             "task": self.task.to_dict() if self.task else None,
             "compared": {"metrics": self.metric_count, "tasks": self.task_count},
+            "ignored": list(self.ignored),
             "environment": [entry.to_dict() for entry in self.environment],
         }
 
@@ -96,6 +98,8 @@ class Verifier:
         on_output: Callable[[bytes], object] = lambda chunk: None,
         cancel: threading.Event | None = None,
     ) -> None:
+        if not 0 <= tolerance <= 1:
+            raise UsageError(f"the tolerance {tolerance!r} is not a number from 0 to 1", hint="give one such as 1e-6")
         self._testbed = testbed
         self._tolerance = tolerance
         self._ignore = tuple(ignore)
@@ -103,6 +107,7 @@ class Verifier:
         self._on_output = on_output
         self._cancel = cancel or threading.Event()
         self._environment: tuple[Difference, ...] = ()
+        self._ignored: set[str] = set()
 
     def jobs(self, subject: Subject, entry_point: str | None = None) -> tuple[Job, ...]:
         """Return the jobs of a subject that can be verified.
@@ -131,6 +136,7 @@ class Verifier:
             KeyboardInterrupt: It was cancelled.
         """
         self._environment = ()
+        self._ignored = set()
         try:
             conditions = Conditions.load(self._testbed.paths(job))
             before = self._metrics(job)
@@ -191,6 +197,7 @@ class Verifier:
             metrics=metrics,
             task=task,
             metric_count=len(before.keys() | after.keys()),
+            ignored=tuple(sorted(self._ignored)),
             task_count=_task_count(before_file),
             environment=self._environment,
         )
@@ -200,7 +207,9 @@ class Verifier:
             found = self._testbed.tracking.run(str(job.run_id)).metrics
         except NotFoundError as error:
             raise NotFoundError(f"its metrics cannot be read ({error.message})") from error
-        return {k: v for k, v in found.items() if not any(fnmatch.fnmatchcase(k, name) for name in self._ignore)}
+        left_out = {name for name in found if any(fnmatch.fnmatchcase(name, each) for each in self._ignore)}
+        self._ignored |= left_out
+        return {name: value for name, value in found.items() if name not in left_out}
 
     def _is_near(self, entry: Difference) -> bool:
         if entry.before is None or entry.after is None:

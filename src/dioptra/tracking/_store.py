@@ -149,6 +149,11 @@ class Tracking:
         with self._translated():
             self._client.set_terminated(run_id, status)
 
+    def reopen(self, run_id: str) -> None:
+        """Let a run go on that has ended, or whose process was killed."""
+        with self._translated():
+            self._client.update_run(run_id, status="RUNNING")
+
     def run(self, run_id: str) -> Run:
         """Return what a run has recorded."""
         with self._translated():
