@@ -51,6 +51,10 @@ class Mean(BaseTask):
                 self.snapshot.register_model_file(f"epoch{epoch}.txt")
 
     def test(self):
+        if os.environ.get("SLOW_TEST"):
+            Path(os.environ["SLOW_TEST"], "testing").touch()
+            while not Path(os.environ["SLOW_TEST"], "go").exists():
+                time.sleep(0.01)
         with self.snapshot.test_storage() as storage:
             storage.store("error", abs(self.mean - 3.0))
         self.record.tested({"error": abs(self.mean - 3.0)})

@@ -97,6 +97,42 @@ def test_training_changed_code(mean: TaskFolder) -> None:
     assert len(experiment(mean).snapshots()) == 2
 
 
+def test_without_a_store_nothing_is_dropped(mean: TaskFolder) -> None:
+    snapshot = trained(mean)
+
+    said = mean.run("train", "--retrain", MLFLOW_TRACKING_URI="http://127.0.0.1:1")
+
+    assert said.code == 6, said
+    assert mean.status()["state"] == "trained"
+    assert snapshot.train_data == {"loss": [0.5, 0.0]}
+    assert mean.run("test").code == 0
+
+
+def test_a_run_that_is_gone_does_not_keep_a_model_from_being_tested(mean: TaskFolder) -> None:
+    snapshot = trained(mean)
+    (mean.home / "mlflow.db").unlink()
+
+    said = mean.run("test")
+
+    assert said.code == 0, said
+    assert f"Warning: the MLflow run {mean.status()['run_id']} cannot be written to" in said.err
+    assert snapshot.test_data == {"error": 0.0}
+
+
+def test_a_training_that_ended_meanwhile_is_not_what_was_tested(mean: TaskFolder, tmp_path: Path) -> None:
+    trained(mean)
+    testing = mean.start("test", SLOW_TEST=str(tmp_path))
+    try:
+        wait_for(tmp_path / "testing")
+        assert mean.run("train", "--retrain").code == 0
+    finally:
+        (tmp_path / "go").touch()
+        testing.communicate(timeout=60)
+
+    assert testing.returncode == 0
+    assert mean.status()["state"] == "trained"
+
+
 def test_nothing_to_retrain(mean: TaskFolder) -> None:
     refused(mean.run("train", "--retrain"), "there is no snapshot to train again", "python mean.py train")
 

@@ -86,6 +86,8 @@ def test_what_a_job_trained_can_be_used_by_hand(dioptra: Command, mean: TaskFold
         ["epoch1.txt", "epoch2.txt"],
     )
     assert mean.run("test").code == 0
+    assert mean.status()["state"] == "tested"
+    assert mean.run("train").code == mean.run("test").code == 4
     assert experiment.get_snapshot(job.snapshot).test_data == {"error": 0.0}
     assert experiment.import_snapshot(job.snapshot).parameters() == {"samples": 3}
 

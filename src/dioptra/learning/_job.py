@@ -48,7 +48,6 @@ class JobSession:
         self.task.load_model()
         with self._recorded():
             self.task.test()
-        Life(own.folder).tested()
         return own
 
     def load(self, command: str, *, ignore: bool) -> Data:

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from enum import StrEnum
 from pathlib import Path
+from typing import Any
 
 from dioptra.errors import RefusedError
 from dioptra.records import now
@@ -40,8 +41,19 @@ class Life:
     @property
     def state(self) -> LifeState:
         """How far it has come."""
-        found = [state for state in (LifeState.TESTED, LifeState.TRAINED) if self._file(state).exists()]
-        return found[0] if found and self._file(LifeState.TRAINED).exists() else LifeState.INITIALIZED
+        if not self.mark:
+            return LifeState.INITIALIZED
+        return LifeState.TESTED if self.tested_mark == self.mark else LifeState.TRAINED
+
+    @property
+    def mark(self) -> str:
+        """What tells one training that came to its end from another; empty when none did."""
+        return str(self._read(LifeState.TRAINED).get("at", ""))
+
+    @property
+    def tested_mark(self) -> str:
+        """The mark of the training whose model was tested last."""
+        return str(self._read(LifeState.TESTED).get("of", ""))
 
     @property
     def is_training(self) -> bool:
@@ -67,7 +79,7 @@ class Life:
 
     @contextmanager
     def training(self) -> Iterator[None]:
-        """Train inside the block; at its end the version is trained.
+        """Train inside the block, once `forget` was called; at its end the version is trained.
 
         Raises:
             RefusedError: Another process trains it.
@@ -80,17 +92,25 @@ class Life:
                 raise RefusedError(
                     "it is being trained by another process", hint="wait for its end, or end it"
                 ) from error
-            self._file(LifeState.TRAINED).unlink(missing_ok=True)
-            self._file(LifeState.TESTED).unlink(missing_ok=True)
             yield
             self._write(f"{LifeState.TRAINED}.json", at=now().isoformat())
 
-    def tested(self) -> None:
-        """Remember that it has been tested."""
-        self._write(f"{LifeState.TESTED}.json", at=now().isoformat())
+    def forget(self) -> None:
+        """Forget an earlier training, with its run."""
+        for name in (f"{LifeState.TRAINED}.json", f"{LifeState.TESTED}.json", "run.json"):
+            (self._folder / name).unlink(missing_ok=True)
 
-    def _file(self, state: LifeState) -> Path:
-        return self._folder / f"{state}.json"
+    def tested(self, mark: str) -> None:
+        """Remember that the model of the training with this mark has been tested; without one, there is nothing to."""
+        if mark:
+            self._write(f"{LifeState.TESTED}.json", at=now().isoformat(), of=mark)
+
+    def _read(self, state: LifeState) -> dict[str, Any]:
+        try:
+            found: dict[str, Any] = json.loads((self._folder / f"{state}.json").read_bytes())
+        except FileNotFoundError:
+            return {}
+        return found
 
     def _write(self, name: str, **values: str) -> None:
         self._folder.mkdir(parents=True, exist_ok=True)

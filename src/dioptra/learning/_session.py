@@ -2,16 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+import click
+
 from dioptra import settings
-from dioptra.errors import ExperimentNotFoundError, InvalidParameterError, RefusedError
-from dioptra.experiment import Changes, Data, DataFolder, Experiment, Library, Snapshot
+from dioptra.errors import (
+    DioptraError,
+    ExperimentNotFoundError,
+    InvalidParameterError,
+    RefusedError,
+    StoreUnreachableError,
+)
+from dioptra.experiment import Changes, DataFolder, Experiment, Library, Snapshot
 from dioptra.learning._life import Life, LifeState
 from dioptra.learning._places import trained_place
 from dioptra.learning._record import RunRecord, Screen
@@ -62,14 +70,14 @@ class Session:
             return self._train(self._to_retrain(last, changes), anew=True)
         if last is None or changes or force:
             return self._train(self._new(message), anew=False)
-        if Life(last.folder).state is LifeState.INITIALIZED:
+        if self._state(last)[0] is LifeState.INITIALIZED:
             return self._train(last, anew=False)  # its training did not come to its end
         raise RefusedError(
             f"the code has not changed since snapshot {last.name}, which has been trained",
             hint=f"type `{self.typed('train')} --retrain` to train it again, or `--force` for a new snapshot of it",
         )
 
-    def usable(self, command: str, *, ignore: bool) -> tuple[Snapshot, Data]:
+    def usable(self, command: str, *, ignore: bool) -> tuple[Snapshot, DataFolder]:
         """Return the last snapshot, if its model can be used, and where the model lies.
 
         Raises:
@@ -86,7 +94,7 @@ class Session:
                 hint=f"type `{train}` for a new snapshot, or `{self.typed(command)} --ignore` to use the last one",
             )
         life = Life(last.folder)
-        models = last if life.state is not LifeState.INITIALIZED else trained_place(find_home(), last.name, last.folder)
+        _, models = self._state(last)
         if models is None:
             problem = (
                 "has no model yet: its training goes on" if life.is_training else "has not been trained to its end"
@@ -99,18 +107,17 @@ class Session:
         """Test the last snapshot; also while it is being trained, with the newest model."""
         snapshot, models = self.usable("test", ignore=ignore)
         life = Life(snapshot.folder)
-        if life.state is LifeState.TESTED and not retest:
+        if self._state(snapshot)[0] is LifeState.TESTED and not retest:
             raise RefusedError(
                 f"snapshot {snapshot.name} has been tested",
                 hint=f"type `{self.typed('test')} --retest` to test it again",
             )
+        mark = Life(models.folder).mark
         self.task.snapshot, self.task.models = snapshot, models
         self.task.load_model()
-        tracking = open_tracking()
-        with recorded(self.task, tracking, life.run_id):
+        with recorded(self.task, open_tracking(), life.run_id):
             self.task.test()
-        if not life.is_training:
-            life.tested()
+        life.tested(mark)
         return snapshot
 
     def load(self, command: str, *, ignore: bool) -> Snapshot:
@@ -147,11 +154,8 @@ class Session:
         if last is None:
             return {"experiment": self.experiment.name, "snapshot": None, "state": None}
         life, changes = Life(last.folder), self.changes(last)
-        models: DataFolder = last
-        state = life.state
-        found = trained_place(find_home(), last.name, last.folder)
-        if found and state is LifeState.INITIALIZED and not life.is_training:  # a job has trained it
-            models, state = found, LifeState.TRAINED
+        state, found = self._state(last)
+        models = found or last
         return {
             "experiment": self.experiment.name,
             "snapshot": last.name,
@@ -164,6 +168,17 @@ class Session:
             "removed": list(changes.removed),
             "untracked": list(changes.untracked),
         }
+
+    def _state(self, snapshot: Snapshot) -> tuple[LifeState, DataFolder | None]:
+        """Return how far a snapshot has come, by hand or by a job, and where its model lies, if it has one."""
+        life = Life(snapshot.folder)
+        if life.state is not LifeState.INITIALIZED:
+            return life.state, snapshot
+        models = trained_place(find_home(), snapshot.name, snapshot.folder)
+        mark = Life(models.folder).mark if models and not life.is_training else ""
+        if not mark:
+            return LifeState.INITIALIZED, models
+        return LifeState.TESTED if life.tested_mark == mark else LifeState.TRAINED, models
 
     def typed(self, command: str) -> str:
         """Return what a person types for a command."""
@@ -189,12 +204,13 @@ class Session:
         life = Life(snapshot.folder)
         tracking = open_tracking()
         with life.training():
-            if anew:
-                snapshot.reset()
             self.task.snapshot = snapshot
             go_on = "" if anew else life.run_id
             run = _run(tracking, self.experiment.name, snapshot, go_on)
             with run as run_id, recorded(self.task, tracking, run_id):
+                life.forget()  # not before there is a run: what was trained stays when there is no store
+                if anew:
+                    snapshot.reset()
                 life.run_id = run_id
                 self.task.record.parameters(self.task.parameters())
                 self.task.train()
@@ -209,16 +225,37 @@ def open_tracking() -> Tracking:
     return Tracking(database=home.tracking_file, artifacts=home.artifacts_dir, uri=uri)
 
 
+class _Run:
+    """A run that is told; when it cannot be, that is said once: the snapshot has it all the same."""
+
+    def __init__(self, tracking: Tracking, run_id: str) -> None:
+        self._tracking, self._run_id = tracking, run_id
+
+    def log(self, values: Mapping[str, float], step: int) -> None:
+        """Log numbers by name."""
+        self._tell(lambda: self._tracking.log_metrics(self._run_id, values, step))
+
+    def log_parameters(self, values: Mapping[str, Any]) -> None:
+        """Log settings by name."""
+        self._tell(lambda: self._tracking.log_parameters(self._run_id, values))
+
+    def _tell(self, what: Callable[[], None]) -> None:
+        if not self._run_id:
+            return
+        try:
+            what()
+        except DioptraError as error:
+            click.echo(f"Warning: the MLflow run {self._run_id} cannot be written to: {error.message}", err=True)
+            self._run_id = ""
+
+
 @contextmanager
 def recorded(task: BaseTask, tracking: Tracking, run_id: str) -> Iterator[None]:
     """Tell a run and a person how a training or a test goes, inside the block."""
     screen = Screen()
     before = task.record
-    task.record = RunRecord(
-        lambda values, step: tracking.log_metrics(run_id, values, step) if run_id else None,
-        lambda values: tracking.log_parameters(run_id, values) if run_id else None,
-        screen,
-    )
+    told = _Run(tracking, run_id)
+    task.record = RunRecord(told.log, told.log_parameters, screen)
     try:
         with screen.shown():
             yield
@@ -229,9 +266,7 @@ def recorded(task: BaseTask, tracking: Tracking, run_id: str) -> Iterator[None]:
 @contextmanager
 def _run(tracking: Tracking, experiment: str, snapshot: Snapshot, go_on: str) -> Iterator[str]:
     """Give a snapshot an MLflow run, which ends as the block does; a training that goes on has one already."""
-    run_id = go_on or _new_run(tracking, experiment, snapshot)
-    if go_on:
-        tracking.reopen(run_id)
+    run_id = _reopened(tracking, go_on) or _new_run(tracking, experiment, snapshot)
     status = "FAILED"
     try:
         yield run_id
@@ -241,6 +276,20 @@ def _run(tracking: Tracking, experiment: str, snapshot: Snapshot, go_on: str) ->
         raise
     finally:
         tracking.end(run_id, status)
+
+
+def _reopened(tracking: Tracking, run_id: str) -> str:
+    """Let a run go on, and return its id; nothing when there is none, or it is gone from the store."""
+    if not run_id:
+        return ""
+    try:
+        tracking.reopen(run_id)
+    except StoreUnreachableError:
+        raise
+    except DioptraError as error:
+        click.echo(f"Warning: the run {run_id} cannot go on ({error.message}); a new one begins", err=True)
+        return ""
+    return run_id
 
 
 def _new_run(tracking: Tracking, experiment: str, snapshot: Snapshot) -> str:
