@@ -58,6 +58,14 @@ def test_the_last_model_is_served(mean: TaskFolder) -> None:
     assert process.returncode == 0
 
 
+def test_only_a_test_of_the_served_model_is_told(mean: TaskFolder) -> None:
+    with serving(mean) as (address, _), PredictClient(address) as client:
+        assert client.snapshot()["test_data"] == {}
+    assert mean.run("test").code == 0
+    with serving(mean) as (address, _), PredictClient(address) as client:
+        assert client.snapshot()["test_data"] == {"error": 2.0}
+
+
 def test_a_past_version_is_served_with_its_own_code(mean: TaskFolder) -> None:
     with serving(mean, "--snapshot", "last~1") as (address, _), PredictClient(address) as client:
         assert client.predict([[1.0]]).tolist() == [3.0]

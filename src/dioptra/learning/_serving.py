@@ -10,8 +10,9 @@ from typing import Any
 import click
 
 from dioptra.errors import RefusedError, UsageError
-from dioptra.experiment import Data, Snapshot
+from dioptra.experiment import Data, DataFolder, Snapshot
 from dioptra.learning._job import JobSession
+from dioptra.learning._life import Life
 from dioptra.learning._places import trained_place
 from dioptra.learning._session import Session
 from dioptra.learning._task import BaseTask
@@ -63,8 +64,16 @@ def _described(task: BaseTask, place: Data) -> Mapping[str, Any]:
     found: dict[str, Any] = {"model": model.name if model else None}
     if isinstance(place, Snapshot):
         found |= {"snapshot": place.name, "commit": place.commit, "comment": place.comment, "script": place.script}
-        found |= {"test_data": {k: v for k, v in place.test_data.items() if isinstance(v, (int, float))}}
+        found |= {"test_data": _tested(task, place)}
     return found
+
+
+def _tested(task: BaseTask, snapshot: Snapshot) -> dict[str, float]:
+    """Return what a test of the very model that is served has measured; nothing if another one was tested."""
+    mark = Life(task.models.folder).mark if isinstance(task.models, DataFolder) else ""
+    if not mark or Life(snapshot.folder).tested_mark != mark:
+        return {}
+    return {name: value for name, value in snapshot.test_data.items() if isinstance(value, (int, float))}
 
 
 def _say_ready(address: str) -> None:
