@@ -53,7 +53,11 @@ def good(project: Callable[..., Path]) -> Path:
         (["job", "show", ""], 3, "no job ''"),
         (["job", "logs", "../x"], 3, "no job '../x'"),
         (["init", "project/MLproject"], 2, "is not a folder"),
-        (["init", "new", "--example", "nope"], 3, "there is no example 'nope' (have: digits)"),
+        (
+            ["init", "new", "--example", "nope"],
+            3,
+            "there is no example 'nope' (have: digits, digits_sklearn, digits_torch)",
+        ),
     ],
 )
 def test_one_sentence_and_an_exit_code(
