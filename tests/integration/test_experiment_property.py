@@ -76,7 +76,7 @@ def plant(folder: bytes, tree: dict[bytes, Any], depth: int = 0) -> None:
         if isinstance(node, dict):
             plant(full, node, depth + 1)
         elif node[0] == "link":
-            if name == b".gitmodules":  # git keeps no such link
+            if b".gitmodules" in full.split(b"/"):  # git keeps no such link, nor one below
                 continue
             up, parts = node[1]
             os.symlink(b"/".join([b".."] * min(up, depth) + parts) or b".", full)  # noqa: PTH211
