@@ -17,6 +17,7 @@ from typing import Any
 import pytest
 
 from dioptra.testbed import Testbed
+from tests.acceptance.workbench import is_gone
 from tests.conftest import Command, clean_environment
 
 MakeProject = Callable[..., Path]
@@ -225,18 +226,6 @@ def test_an_interrupt_ends_all_and_says_so(project: MakeProject, shared_home: Pa
     assert testbed.job(end["job"]).status == "cancelled"
     assert testbed.tracking.run(end["run_id"]).status == "KILLED"
     assert is_gone(child)
-
-
-def is_gone(pid: int, seconds: float = 5) -> bool:
-    deadline = time.monotonic() + seconds
-    while time.monotonic() < deadline:
-        try:
-            if Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] in "ZX":
-                return True
-        except (FileNotFoundError, ProcessLookupError):
-            return True
-        time.sleep(0.05)
-    return False
 
 
 def test_an_interrupt_before_the_start_leaves_nothing(project: MakeProject, tmp_path: Path) -> None:

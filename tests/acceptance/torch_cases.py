@@ -7,6 +7,7 @@ import math
 import os
 import pickle
 import random
+import re
 import zipfile
 from collections.abc import Callable, Mapping
 from datetime import timedelta
@@ -776,3 +777,11 @@ def test_images_have_a_shape_and_a_type(tmp_path: Path) -> None:
 def test_errors_are_of_the_tree() -> None:
     with pytest.raises(DioptraError):
         digits().load_model()
+
+
+def test_the_reference_names_every_step_and_field() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "reference" / "learning.md").read_text(encoding="utf-8")
+    public = [name for name in dir(PytorchTask) if not name.startswith("_")]
+
+    assert len(public) > 40
+    assert [name for name in public if not re.search(rf"\b{name}\b", page)] == []

@@ -99,13 +99,12 @@ def test_the_public_names_of_learning() -> None:
 
 
 @pytest.mark.parametrize(
-    "noun", ["BaseTask", "Life", "NoRecord", "PredictClient", "PytorchTask", "Record", "SklearnTask"]
+    "noun",
+    ["BaseTask", "Life", "NoRecord", "PredictClient", "Record", "SklearnTask"],  # PytorchTask: where torch is tested
 )
 def test_the_steps_and_fields_of(noun: str) -> None:
     from dioptra import learning
 
-    if noun == "PytorchTask":
-        pytest.importorskip("torch")
     public = {name for name in dir(getattr(learning, noun)) if not name.startswith("_")}
 
     assert [name for name in sorted(public) if not re.search(rf"\b{name}\b", page("learning"))] == []

@@ -1,4 +1,4 @@
-"""Real services for the integration rung: PostgreSQL and S3, each started once by the tests."""
+"""What the integration rung shares: PostgreSQL and S3, each started once; inference servers; captures."""
 
 from __future__ import annotations
 
@@ -12,6 +12,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+
+from dioptra.experiment import Experiment, Library
+from tests.integration.inference import BODY_LIMIT, TOKEN, Server, Start, start_server, starting
+from tests.integration.repositories import Take, repository, taker
 
 ACCESS_KEY, SECRET_KEY = "tester", "only for these tests"
 
@@ -115,3 +119,45 @@ def s3_client(environment: dict[str, str]):  # type: ignore[no-untyped-def]
         region_name="us-east-1",
         config=Config(retries={"max_attempts": 1}, connect_timeout=1, read_timeout=5),
     )
+
+
+@pytest.fixture
+def experiment(tmp_path: Path) -> Experiment:
+    """A new experiment."""
+    return Library(tmp_path / "library").open_experiment("x")
+
+
+@pytest.fixture
+def take(experiment: Experiment, tmp_path: Path) -> Take:
+    """Capture a project, lay it out again, and return what lies there."""
+    (tmp_path / "out").mkdir()
+    return taker(experiment, tmp_path / "out")
+
+
+@pytest.fixture
+def module(tmp_path: Path) -> Path:
+    """A repository to make a submodule of."""
+    return repository(tmp_path / "module", {"lib.py": "", ".gitignore": "*.tmp\n", "a.log": ""})
+
+
+@pytest.fixture(scope="module")
+def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """An inference server for tests that leave it as it was."""
+    server = start_server(tmp_path_factory.mktemp("shared"), body_limit=BODY_LIMIT)
+    yield server
+    server.stop()
+
+
+@pytest.fixture(scope="module")
+def guarded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """An inference server that wants a token."""
+    server = start_server(tmp_path_factory.mktemp("guarded"), host="0.0.0.0", token=TOKEN)  # noqa: S104
+    yield server
+    server.stop()
+
+
+@pytest.fixture
+def start(tmp_path: Path) -> Iterator[Start]:
+    """Start inference servers that are stopped at the end."""
+    with starting(tmp_path) as start:
+        yield start

@@ -11,21 +11,10 @@ from pathlib import Path
 import pytest
 
 from dioptra.errors import CaptureError, InvalidProjectError
-from dioptra.experiment import Experiment, Library
+from dioptra.experiment import Library
 from dioptra.experiment._blobs import blobs
 from dioptra.experiment._files import Scope, WorkTree
 from tests.integration.repositories import Take, contents, git, repository, taker, write
-
-
-@pytest.fixture
-def experiment(tmp_path: Path) -> Experiment:
-    return Library(tmp_path / "library").open_experiment("x")
-
-
-@pytest.fixture
-def take(experiment: Experiment, tmp_path: Path) -> Take:
-    (tmp_path / "out").mkdir()
-    return taker(experiment, tmp_path / "out")
 
 
 @pytest.fixture

@@ -12,20 +12,8 @@ from pathlib import Path
 import pytest
 
 from dioptra.errors import CaptureError, GitError
-from dioptra.experiment import Experiment, Library
-from tests.integration.repositories import Take, contents, fingerprint, git, repository, taker, write
-
-
-@pytest.fixture
-def experiment(tmp_path: Path) -> Experiment:
-    return Library(tmp_path / "library").open_experiment("x")
-
-
-@pytest.fixture
-def take(experiment: Experiment, tmp_path: Path) -> Take:
-    (tmp_path / "out").mkdir()
-    return taker(experiment, tmp_path / "out")
-
+from dioptra.experiment import Experiment
+from tests.integration.repositories import Take, contents, fingerprint, git, repository, write
 
 # --- Traps: each program that can be named somewhere leaves a mark when it is run -----------------------------------
 

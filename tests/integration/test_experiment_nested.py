@@ -7,25 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from dioptra.experiment import Experiment, Library
-from tests.integration.repositories import Take, git, repository, taker, write
-
-
-@pytest.fixture
-def experiment(tmp_path: Path) -> Experiment:
-    return Library(tmp_path / "library").open_experiment("x")
-
-
-@pytest.fixture
-def take(experiment: Experiment, tmp_path: Path) -> Take:
-    (tmp_path / "out").mkdir()
-    return taker(experiment, tmp_path / "out")
-
-
-@pytest.fixture
-def module(tmp_path: Path) -> Path:
-    """A repository to make a submodule of."""
-    return repository(tmp_path / "module", {"lib.py": "", ".gitignore": "*.tmp\n", "a.log": ""})
+from tests.integration.repositories import Take, git, repository, write
 
 
 def test_nested_repositories_are_plain_files_with_their_own_rules(take: Take, tmp_path: Path) -> None:

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import multiprocessing
 import os
-import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
@@ -14,24 +13,7 @@ from typing import Any
 import pytest
 
 from dioptra.experiment import Experiment, Library
-from tests.integration.repositories import Take, fingerprint, git, repository, taker, write
-
-
-@pytest.fixture
-def experiment(tmp_path: Path) -> Experiment:
-    return Library(tmp_path / "library").open_experiment("x")
-
-
-@pytest.fixture
-def take(experiment: Experiment, tmp_path: Path) -> Take:
-    (tmp_path / "out").mkdir()
-    return taker(experiment, tmp_path / "out")
-
-
-@pytest.fixture
-def module(tmp_path: Path) -> Path:
-    """A repository to make a submodule of."""
-    return repository(tmp_path / "module", {"lib.py": "", ".gitignore": "*.tmp\n", "a.log": ""})
+from tests.integration.repositories import Take, fingerprint, git, repository, write
 
 
 def state(experiment: Experiment, project: Path) -> dict[str, Any]:
@@ -286,15 +268,6 @@ def test_a_partial_clone_fetches_nothing(experiment: Experiment, take: Take, tmp
 
 OTHER_USER = 65534
 AsOtherUser = Callable[[Path], str]
-
-
-@pytest.fixture
-def open_folder() -> Iterator[Path]:
-    """A folder that every user may look into, unlike those of pytest."""
-    with tempfile.TemporaryDirectory() as name:
-        folder = Path(name).resolve()
-        folder.chmod(0o755)
-        yield folder
 
 
 @pytest.fixture

@@ -9,36 +9,14 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 
 import numpy as np
 import pytest
 
 from dioptra.errors import DioptraError, StoreUnreachableError, UsageError
 from dioptra.learning._client import PredictClient
-from tests.integration.inference import BODY_LIMIT, TOKEN, Server, Start, eventually, start_server, starting
-
-
-@pytest.fixture(scope="module")
-def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    server = start_server(tmp_path_factory.mktemp("shared"), body_limit=BODY_LIMIT)
-    yield server
-    server.stop()
-
-
-@pytest.fixture(scope="module")
-def guarded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    server = start_server(tmp_path_factory.mktemp("guarded"), host="0.0.0.0", token=TOKEN)  # noqa: S104
-    yield server
-    server.stop()
-
-
-@pytest.fixture
-def start(tmp_path: Path) -> Iterator[Start]:
-    with starting(tmp_path) as start:
-        yield start
+from tests.integration.inference import TOKEN, Server, Start, eventually
 
 
 def test_the_client_says_what_the_server_says(shared: Server) -> None:

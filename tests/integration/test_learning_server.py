@@ -9,7 +9,6 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
@@ -20,7 +19,6 @@ import pytest
 
 from dioptra.learning._client import PredictClient
 from tests.integration.inference import (
-    BODY_LIMIT,
     HEAD,
     JSON,
     Answer,
@@ -29,23 +27,8 @@ from tests.integration.inference import (
     eventually,
     post,
     speak,
-    start_server,
-    starting,
     waiting,
 )
-
-
-@pytest.fixture(scope="module")
-def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    server = start_server(tmp_path_factory.mktemp("shared"), body_limit=BODY_LIMIT)
-    yield server
-    server.stop()
-
-
-@pytest.fixture
-def start(tmp_path: Path) -> Iterator[Start]:
-    with starting(tmp_path) as start:
-        yield start
 
 
 @pytest.mark.parametrize(

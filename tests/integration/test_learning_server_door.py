@@ -2,28 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import pytest
 
 from dioptra.errors import DioptraError
 from dioptra.learning._client import PredictClient
 from dioptra.learning._serve import Served, make_app
-from tests.integration.inference import BODY_LIMIT, JSON, TOKEN, Server, ask, eventually, speak, start_server
-
-
-@pytest.fixture(scope="module")
-def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    server = start_server(tmp_path_factory.mktemp("shared"), body_limit=BODY_LIMIT)
-    yield server
-    server.stop()
-
-
-@pytest.fixture(scope="module")
-def guarded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    server = start_server(tmp_path_factory.mktemp("guarded"), host="0.0.0.0", token=TOKEN)  # noqa: S104
-    yield server
-    server.stop()
+from tests.integration.inference import JSON, TOKEN, Server, ask, eventually, speak
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,6 @@ import json
 import pickle
 import re
 import zipfile
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -26,22 +25,7 @@ from tests.integration.inference import (
     npz,
     post,
     speak,
-    start_server,
-    starting,
 )
-
-
-@pytest.fixture(scope="module")
-def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    server = start_server(tmp_path_factory.mktemp("shared"), body_limit=BODY_LIMIT)
-    yield server
-    server.stop()
-
-
-@pytest.fixture
-def start(tmp_path: Path) -> Iterator[Start]:
-    with starting(tmp_path) as start:
-        yield start
 
 
 def test_samples_are_predicted_as_json_and_as_npz(shared: Server) -> None:

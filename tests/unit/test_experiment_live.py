@@ -92,63 +92,68 @@ FILES: dict[str, str | bytes] = {
 }
 
 
-@pytest.mark.parametrize(
-    ("statement", "expression", "value"),
-    [
-        ("import one", "one.VALUE", 1),
-        ("import one as other", "other.VALUE", 1),
-        ("from one import VALUE as v", "v", 1),
-        ("from one import *", "(VALUE, '_hidden' in globals())", (1, False)),
-        ("import pkg.sub", "(pkg.LEVEL, pkg.sub.VALUE)", ("pkg", "beside")),
-        ("import pkg.sub as s", "s.VALUE", "beside"),
-        ("import pkg.deep.bottom", "pkg.deep.bottom.V", "beside"),
-        ("import pkg.deep.bottom as b", "b.one.VALUE", 1),
-        ("from pkg import sub, LEVEL", "(sub.VALUE, LEVEL)", ("beside", "pkg")),
-        ("from pkg import *", "(sub.VALUE, LEVEL, 'deep' in globals())", ("beside", "pkg", False)),
-        ("from pkg.deep import bottom", "bottom.beside.VALUE", "beside"),
-        ("from folder.inner import leaf", "leaf.VALUE", "leaf"),
-        ("import folder.inner.leaf as l", "l.VALUE", "leaf"),
-        ("import first", "(first.f(), first.second.g())", (2, 1)),
-        ("from second import g", "g()", 1),
-        ("import ring.a", "ring.b.f()", ("a", "a")),
-        ("from late import anything", "anything", "ANYTHING"),
-        ("import numbers_of", "numbers_of.VALUE", ("a/b", "json.decoder")),
-        ("import json_like", "json_like.VALUE", "{}"),
-        ("one = __import__('one')", "one.VALUE", 1),
-        ("deep = __import__('pkg.deep.bottom')", "deep.__name__.endswith('.pkg')", True),
-        ("import importlib", "importlib.import_module('pkg.sub').VALUE", "beside"),
-        ("import importlib, pkg", "importlib.import_module('.sub', 'pkg').VALUE", "beside"),
-        ("import importlib, pkg", "importlib.import_module('.sub', pkg.__name__).VALUE", "beside"),
-        ("import importlib, pkg", "importlib.import_module(pkg.__name__ + '.sub') is pkg.sub", True),
-        ("from importlib import import_module as i", "i('json').__name__", "json"),
-        (
-            "import importlib.util as u",
-            "[u.find_spec(n) is None for n in ('one', 'pkg.no', 'no', 'json')]",
-            [0, 1, 1, 0],
-        ),
-        ("exec('import one as x')", "x.VALUE", 1),
-        ("import sys, one", "sys.modules['one'] is one is sys.modules[one.__name__]", True),
-        ("import sys", "sys.modules['importlib'].import_module('one').VALUE", 1),
-        ("import sys, one", "sys.modules[__name__].f.__name__ == 'f' and 'one' in sys.modules", True),
-        ("import __main__ as me", "me.__name__ == __name__", True),
-        ("import pkgutil, pkg", "[m.name for m in pkgutil.iter_modules(pkg.__path__)]", ["beside", "deep", "sub"]),
-        (
-            "import pkgutil, pkg",
-            "[m.name for m in pkgutil.walk_packages(pkg.__path__, 'pkg.')]",
-            ["pkg.beside", "pkg.deep", "pkg.deep.bottom", "pkg.sub"],
-        ),
-        ("import pkgutil", "{'one', 'pkg', 'json'} <= {m.name for m in pkgutil.iter_modules()}", True),
-    ],
-)
-@pytest.mark.parametrize("when", ["at once", "later"])
-def test_each_way_to_import(statement: str, expression: str, value: object, when: str) -> None:
-    if when == "at once":
-        task = live(f"{statement}\ndef f():\n    return {expression}\n", FILES)
-    elif "*" in statement or "globals" in expression:
-        pytest.skip("a function cannot import all names")
-    else:
-        statement = statement.replace("exec('import one as x')", "exec('import one as x', globals())")
-        task = live(f"def f():\n    {statement}\n    return {expression}\n", FILES)
+WAYS_TO_IMPORT: list[tuple[str, str, object]] = [
+    ("import one", "one.VALUE", 1),
+    ("import one as other", "other.VALUE", 1),
+    ("from one import VALUE as v", "v", 1),
+    ("from one import *", "(VALUE, '_hidden' in globals())", (1, False)),
+    ("import pkg.sub", "(pkg.LEVEL, pkg.sub.VALUE)", ("pkg", "beside")),
+    ("import pkg.sub as s", "s.VALUE", "beside"),
+    ("import pkg.deep.bottom", "pkg.deep.bottom.V", "beside"),
+    ("import pkg.deep.bottom as b", "b.one.VALUE", 1),
+    ("from pkg import sub, LEVEL", "(sub.VALUE, LEVEL)", ("beside", "pkg")),
+    ("from pkg import *", "(sub.VALUE, LEVEL, 'deep' in globals())", ("beside", "pkg", False)),
+    ("from pkg.deep import bottom", "bottom.beside.VALUE", "beside"),
+    ("from folder.inner import leaf", "leaf.VALUE", "leaf"),
+    ("import folder.inner.leaf as l", "l.VALUE", "leaf"),
+    ("import first", "(first.f(), first.second.g())", (2, 1)),
+    ("from second import g", "g()", 1),
+    ("import ring.a", "ring.b.f()", ("a", "a")),
+    ("from late import anything", "anything", "ANYTHING"),
+    ("import numbers_of", "numbers_of.VALUE", ("a/b", "json.decoder")),
+    ("import json_like", "json_like.VALUE", "{}"),
+    ("one = __import__('one')", "one.VALUE", 1),
+    ("deep = __import__('pkg.deep.bottom')", "deep.__name__.endswith('.pkg')", True),
+    ("import importlib", "importlib.import_module('pkg.sub').VALUE", "beside"),
+    ("import importlib, pkg", "importlib.import_module('.sub', 'pkg').VALUE", "beside"),
+    ("import importlib, pkg", "importlib.import_module('.sub', pkg.__name__).VALUE", "beside"),
+    ("import importlib, pkg", "importlib.import_module(pkg.__name__ + '.sub') is pkg.sub", True),
+    ("from importlib import import_module as i", "i('json').__name__", "json"),
+    (
+        "import importlib.util as u",
+        "[u.find_spec(n) is None for n in ('one', 'pkg.no', 'no', 'json')]",
+        [0, 1, 1, 0],
+    ),
+    ("exec('import one as x')", "x.VALUE", 1),
+    ("import sys, one", "sys.modules['one'] is one is sys.modules[one.__name__]", True),
+    ("import sys", "sys.modules['importlib'].import_module('one').VALUE", 1),
+    ("import sys, one", "sys.modules[__name__].f.__name__ == 'f' and 'one' in sys.modules", True),
+    ("import __main__ as me", "me.__name__ == __name__", True),
+    ("import pkgutil, pkg", "[m.name for m in pkgutil.iter_modules(pkg.__path__)]", ["beside", "deep", "sub"]),
+    (
+        "import pkgutil, pkg",
+        "[m.name for m in pkgutil.walk_packages(pkg.__path__, 'pkg.')]",
+        ["pkg.beside", "pkg.deep", "pkg.deep.bottom", "pkg.sub"],
+    ),
+    ("import pkgutil", "{'one', 'pkg', 'json'} <= {m.name for m in pkgutil.iter_modules()}", True),
+]
+
+
+@pytest.mark.parametrize(("statement", "expression", "value"), WAYS_TO_IMPORT)
+def test_each_way_to_import(statement: str, expression: str, value: object) -> None:
+    task = live(f"{statement}\ndef f():\n    return {expression}\n", FILES)
+
+    assert task.call("f") == value
+
+
+# A function cannot import all names of a module.
+IN_A_FUNCTION = [way for way in WAYS_TO_IMPORT if "*" not in way[0] and "globals" not in way[1]]
+
+
+@pytest.mark.parametrize(("statement", "expression", "value"), IN_A_FUNCTION)
+def test_each_way_to_import_later(statement: str, expression: str, value: object) -> None:
+    statement = statement.replace("exec('import one as x')", "exec('import one as x', globals())")
+    task = live(f"def f():\n    {statement}\n    return {expression}\n", FILES)
 
     assert task.call("f") == value
 
@@ -451,7 +456,7 @@ def test_data_files_are_read_from_memory(expression: str, value: object) -> None
     assert task.call("f") == value
 
 
-@pytest.mark.skipif(sys.version_info < (3, 12), reason="`files` wants a package")
+@pytest.mark.skipif(sys.version_info < (3, 12), reason="`files()` without a package is new in Python 3.12")
 def test_resources_beside_the_caller() -> None:
     here = (
         "from importlib import resources\ndef f():\n    return resources.files().joinpath('words.txt').read_bytes()\n"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from abc import abstractmethod
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
@@ -197,9 +198,9 @@ class Training(Resuming):
                 storage.append(name, value)
         return values
 
+    @abstractmethod
     def test_on(self, dataset: Iterable[Any]) -> dict[str, float]:
         """Return each metric of the model on a data set."""
-        raise NotImplementedError
 
     def step_scheduler(self, measured: Mapping[str, float]) -> None:
         """Change the learning rate; one that waits for a plateau is given `val_loss`, else the first loss."""
