@@ -114,8 +114,10 @@ def ask_model(model: Any, images: Any) -> Measured:
 def our_server() -> Iterator[int]:
     """Run Dioptra's server, and give its port."""
     with subprocess.Popen([sys.executable, __file__, "server"], stdout=subprocess.PIPE, text=True) as process:
-        yield int((process.stdout or sys.stdin).readline().rpartition(":")[2])
-        process.terminate()
+        try:
+            yield int((process.stdout or sys.stdin).readline().rpartition(":")[2])
+        finally:
+            process.terminate()
 
 
 @contextmanager
@@ -127,16 +129,25 @@ def mlflow_server(model: Any, folder: Path) -> Iterator[int]:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = int(probe.getsockname()[1])
-    mlflow_command = [str(Path(sys.executable).parent / "mlflow"), "models", "serve", "--env-manager", "local"]
+    programs = Path(sys.executable).parent
+    mlflow_command = [str(programs / "mlflow"), "models", "serve", "--env-manager", "local"]
     argv = [*mlflow_command, "-m", str(folder / "model"), "-p", str(port)]
-    environment = os.environ | {"MLFLOW_TRACKING_URI": f"sqlite:///{folder / 'mlflow.db'}"}
-    with subprocess.Popen(argv, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
-        wait_for(f"http://127.0.0.1:{port}/ping")
-        yield port
-        process.terminate()
+    environment = os.environ | {
+        "MLFLOW_TRACKING_URI": f"sqlite:///{folder / 'mlflow.db'}",
+        "PATH": os.pathsep.join([str(programs), os.environ["PATH"]]),  # it looks for uvicorn there
+    }
+    with (
+        (folder / "mlflow.log").open("w+") as log,
+        subprocess.Popen(argv, env=environment, stdout=log, stderr=log) as process,
+    ):
+        try:
+            wait_for(f"http://127.0.0.1:{port}/ping", process, folder / "mlflow.log")
+            yield port
+        finally:
+            process.terminate()
 
 
-def wait_for(url: str, seconds: float = 90) -> None:
+def wait_for(url: str, process: subprocess.Popen[bytes], log: Path, seconds: float = 90) -> None:
     """Wait until a server answers."""
     over = time.monotonic() + seconds
     while True:
@@ -144,8 +155,8 @@ def wait_for(url: str, seconds: float = 90) -> None:
             with urlopen(url):  # noqa: S310  # an address of our own
                 return
         except OSError:
-            if time.monotonic() > over:
-                raise
+            if time.monotonic() > over or process.poll() is not None:
+                raise SystemExit(f"the server does not answer at {url}:\n{log.read_text()}") from None
             time.sleep(0.2)
 
 

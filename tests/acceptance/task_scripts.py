@@ -85,9 +85,9 @@ class TaskFolder:
     def environment(self, **more: str) -> dict[str, str]:
         return clean_environment(**{"DIOPTRA_HOME": str(self.home)} | more)
 
-    def run(self, *args: str, **environment: str) -> Spoken:
+    def run(self, *args: str, script: str = "mean.py", **environment: str) -> Spoken:
         done = subprocess.run(
-            [sys.executable, "mean.py", *args],
+            [sys.executable, script, *args],
             cwd=self.folder,
             env=self.environment(**environment),
             stdin=subprocess.DEVNULL,

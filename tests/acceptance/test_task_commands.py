@@ -14,7 +14,7 @@ import pytest
 from dioptra.experiment import Experiment, Library, Snapshot
 from dioptra.testbed import Testbed
 from tests.acceptance.task_scripts import TaskFolder, make_task_folder
-from tests.conftest import Spoken
+from tests.conftest import Command, Spoken
 
 
 @pytest.fixture
@@ -215,7 +215,8 @@ def test_a_training_that_failed_is_not_tested_and_goes_on(mean: TaskFolder) -> N
     assert mean.status()["state"] == "initialized"
     refused(mean.run("test"), f"snapshot {snapshot.name} has not been trained to its end; type `python mean.py train`")
 
-    assert trained(mean).name == snapshot.name
+    assert trained(mean, "-m", "at last").name == snapshot.name
+    assert (last(mean).comment, last(mean).commit) == ("at last", snapshot.commit)
 
 
 def test_while_a_training_goes_on(mean: TaskFolder, tmp_path: Path) -> None:
@@ -270,6 +271,39 @@ def test_amending(mean: TaskFolder) -> None:
     assert mean.run("test").code == 0
 
 
+def test_another_comment_for_what_a_job_ran(mean: TaskFolder, dioptra: Command) -> None:
+    assert dioptra("run", "mean.py", "-e", "train", cwd=mean.folder, home=mean.home).code == 0
+    before = last(mean)
+
+    assert mean.run("amend", "-m", "said later").code == 0
+
+    assert (last(mean).comment, last(mean).commit) == ("said later", before.commit)
+    mean.change()
+    refused(mean.run("amend"), "is what jobs ran, and must stay what it was")
+
+
+def test_a_name_with_a_space_can_be_typed_as_it_is_said(mean: TaskFolder) -> None:
+    (mean.folder / "mean.py").rename(mean.folder / "my mean.py")
+
+    assert "type `python 'my mean.py' train`" in mean.run("test", script="my mean.py").err
+
+
+def test_a_task_says_which_files_it_takes_before_anything_is_loaded(mean: TaskFolder) -> None:
+    trained(mean)
+    check = """
+    def check_files(self, input_path, output_path):
+        from dioptra.errors import InvalidParameterError
+        raise InvalidParameterError(f"{input_path.name} is not {output_path.name}")
+"""
+    text = (mean.folder / "mean.py").read_text()
+    (mean.folder / "mean.py").write_text(text.replace("\n    def predict", f"{check}\n    def predict"))
+
+    said = mean.run("eval", "mean.py", "out.txt", "--ignore")
+
+    assert (said.code, said.out) == (7, "")
+    assert said.err == "Error: mean.py is not out.txt\n"
+
+
 def test_status(mean: TaskFolder) -> None:
     assert mean.status() == {"experiment": "means", "snapshot": None, "state": None}
     assert not (mean.home / "experiments").exists()
@@ -279,7 +313,9 @@ def test_status(mean: TaskFolder) -> None:
     status = mean.status()
 
     assert (status["snapshot"], status["state"], status["untracked"]) == (snapshot.name, "trained", ["new.py"])
+    assert status["measured"] == {"loss": 0.0}
     text = mean.run("status").out
+    assert "measured    loss 0\n" in text
     assert f"snapshot    {snapshot.name}\n" in text
     assert "untracked   new.py\n" in text
 

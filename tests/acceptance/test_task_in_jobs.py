@@ -101,6 +101,13 @@ def test_a_job_does_not_amend(dioptra: Command, mean: TaskFolder) -> None:
     assert "a job cannot amend the snapshot that it runs" in said.out
 
 
+def test_a_job_without_a_command_says_what_to_type(dioptra: Command, mean: TaskFolder) -> None:
+    said = dioptra("run", "mean.py", cwd=mean.folder, home=mean.home)
+
+    assert said.code == 1
+    assert "mean.py was given no command; name what to do: `dioptra run mean.py -e train`" in said.out
+
+
 def test_verifying_a_training(dioptra: Command, mean: TaskFolder) -> None:
     _, job = run(dioptra, mean, "train")
 

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import re
 import signal
+import socket
 import subprocess
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
+from http.client import HTTPConnection
 from pathlib import Path
+from urllib.request import urlopen
 
 import pytest
 
+from dioptra.errors import DioptraError
 from dioptra.experiment import Library
 from dioptra.learning import PredictClient
 from tests.acceptance.task_scripts import TaskFolder, make_task_folder
@@ -75,6 +79,18 @@ def test_a_past_version_is_served_with_its_own_code(mean: TaskFolder) -> None:
 def test_a_unix_socket(mean: TaskFolder, tmp_path: Path) -> None:
     with serving(mean, "--socket", str(tmp_path / "s")) as (address, _), PredictClient(address) as client:
         assert client.predict([[1.0]]).tolist() == [5.0]
+        with closing(HTTPConnection("any.name")) as connection:  # no web page can reach a file
+            connection.sock = socket.socket(socket.AF_UNIX)
+            connection.sock.connect(str(tmp_path / "s"))
+            connection.request("GET", "/snapshot")
+            assert connection.getresponse().status == 200
+
+
+def test_the_limits_can_be_set(mean: TaskFolder) -> None:
+    limits = ("--max-batch", "3", "--max-wait", "40", "--queue-limit", "17")
+    with serving(mean, *limits) as (address, _), urlopen(f"{address}/docs") as answer:  # noqa: S310  # on this machine
+        page = answer.read().decode()
+    assert "within 40 milliseconds are joined into batches of at most 3 samples; at most 17 samples wait." in page
 
 
 def test_a_token(mean: TaskFolder, tmp_path: Path) -> None:
@@ -93,6 +109,8 @@ def test_a_token(mean: TaskFolder, tmp_path: Path) -> None:
         (("--token-file", "gone"), 7, "the token file 'gone' cannot be read"),
         (("--snapshot", "nope"), 3, "no snapshot 'nope' in experiment 'means'"),
         (("--port", "70000"), 2, "70000"),
+        (("--socket", "s", "--port", "0"), 2, "--socket takes the place of --host and --port"),
+        (("--max-batch", "0"), 2, "0 is not in the range"),
     ],
 )
 def test_what_is_refused(mean: TaskFolder, args: tuple[str, ...], code: int, sentence: str) -> None:

@@ -21,10 +21,10 @@ from sklearn.datasets import load_digits
 from torch import nn
 from torch.utils.data import DataLoader, TensorDataset
 
-from dioptra.errors import DioptraError, RefusedError, UsageError
+from dioptra.errors import DioptraError, InvalidParameterError, RefusedError, UsageError
 from dioptra.experiment import DataFolder, DummySnapshot
-from dioptra.learning import PytorchTask, Task
-from dioptra.learning._model_files import MANIFEST_FILE, ModelFiles
+from dioptra.learning import ModelFiles, PytorchTask, Task
+from dioptra.learning._model_files import MANIFEST_FILE
 from dioptra.learning._torch_means import Means
 
 torch.set_num_threads(1)
@@ -727,6 +727,32 @@ def test_files_are_evaluated(tmp_path: Path) -> None:
     task.eval_path(tmp_path / "x.npz", tmp_path / "y.csv")
     answers = [int(line) for line in (tmp_path / "y.csv").read_text().splitlines()]
     assert answers == task.model(INPUTS[:6]).argmax(1).tolist()
+
+
+def test_samples_that_the_model_does_not_take_are_said(tmp_path: Path) -> None:
+    (tmp_path / "x.csv").write_text("1,2,3\n")
+    with pytest.raises(InvalidParameterError, match=r"x.csv' holds samples of 3, and the model was trained with 64"):
+        trained().eval_path(tmp_path / "x.csv", tmp_path / "y.csv")
+    assert not (tmp_path / "y.csv").exists()
+
+
+def test_whole_numbers_of_a_table_are_whole_numbers(tmp_path: Path) -> None:
+    (tmp_path / "x.csv").write_text("1,2,3\n")
+    task = digits(model=nn.Identity(), describe_input=lambda: {"sample_shape": None, "dtype": "int64"})
+    assert task.load_sample(tmp_path / "x.csv").dtype is torch.int64
+    (tmp_path / "x.csv").write_text("1,2,3.5\n")
+    with pytest.raises(InvalidParameterError, match=r"x.csv: the samples hold numbers with a fraction"):
+        task.load_sample(tmp_path / "x.csv")
+
+
+def test_kinds_of_files_are_checked_unless_a_script_has_its_own(tmp_path: Path) -> None:
+    for name in ("x.png", "x.csv"):
+        (tmp_path / name).touch()
+    for infile, outfile in (("x.png", "y.csv"), ("x.csv", "y.txt")):
+        with pytest.raises(InvalidParameterError, match="neither npz nor csv"):
+            digits().check_files(tmp_path / infile, tmp_path / outfile)
+    for own in ({"load_sample": lambda self, path: None}, {"eval_path": lambda self, infile, outfile: None}):
+        digits(type("Own", (Digits,), own)).check_files(tmp_path / "x.png", tmp_path / "y.csv")
 
 
 def test_the_steps_of_an_evaluation_can_be_replaced(tmp_path: Path) -> None:

@@ -100,7 +100,15 @@ def test_the_public_names_of_learning() -> None:
 
 @pytest.mark.parametrize(
     "noun",
-    ["BaseTask", "Life", "NoRecord", "PredictClient", "Record", "SklearnTask"],  # PytorchTask: where torch is tested
+    [
+        "BaseTask",
+        "Life",
+        "ModelFiles",
+        "NoRecord",
+        "PredictClient",
+        "Record",
+        "SklearnTask",
+    ],  # PytorchTask: where torch is tested
 )
 def test_the_steps_and_fields_of(noun: str) -> None:
     from dioptra import learning

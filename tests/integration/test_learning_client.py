@@ -31,6 +31,11 @@ def test_the_client_says_what_the_server_says(shared: Server) -> None:
             client.predict(np.array([[None]]))
 
 
+def test_samples_that_are_no_array_are_refused_here(shared: Server) -> None:
+    with PredictClient(shared.address) as client, pytest.raises(UsageError, match="the samples differ in shape"):
+        client.predict([[1.0], [1.0, 2.0]])
+
+
 def test_the_client_needs_the_token(guarded: Server) -> None:
     address = f"http://127.0.0.1:{guarded.port}"
     with PredictClient(address) as client:

@@ -24,8 +24,8 @@ from sklearn.svm import SVC
 
 from dioptra.errors import ArchiveError, DioptraError, InvalidParameterError, RefusedError, UsageError
 from dioptra.experiment import DataFolder, DummySnapshot
-from dioptra.learning import SklearnTask
-from dioptra.learning._model_files import MANIFEST_FILE, ModelFiles
+from dioptra.learning import ModelFiles, SklearnTask
+from dioptra.learning._model_files import MANIFEST_FILE
 
 X, Y = make_classification(300, n_features=8, n_informative=5, flip_y=0.1, random_state=1)
 
@@ -460,6 +460,16 @@ def test_a_file_that_holds_no_samples_is_refused(
     with pytest.raises(error):
         kept.eval_path(tmp_path / name, tmp_path / "out.csv")
     assert not (tmp_path / "out.csv").exists()
+
+
+def test_kinds_of_files_are_checked_unless_a_script_has_its_own(tmp_path: Path) -> None:
+    for name in ("x.png", "x.csv"):
+        (tmp_path / name).touch()
+    for infile, outfile in (("x.png", "y.csv"), ("x.csv", "y.txt")):
+        with pytest.raises(InvalidParameterError, match="neither npz nor csv"):
+            Toy(forest()).check_files(tmp_path / infile, tmp_path / outfile)
+    own = {"load_sample": lambda self, path: None, "store_result": lambda self, result, path: None}
+    type("Own", (Toy,), own)(forest()).check_files(tmp_path / "x.png", tmp_path / "y.txt")
 
 
 def test_a_result_that_does_not_fit_is_refused(kept: Toy, tmp_path: Path) -> None:

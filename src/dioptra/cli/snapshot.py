@@ -84,6 +84,8 @@ def show(address: str, experiment: str | None, as_json: bool) -> None:
     for name, value in values.items():
         for place, text in _lines(name, value):
             click.echo(f"{place:<12} {text}")
+    if measured := found.latest():
+        click.echo(f"{'measured':<12} {', '.join(f'{name} {value:.4g}' for name, value in measured.items())}")
     _show_environment(found.conditions.get("environment", {}))
     if jobs:
         click.echo()

@@ -102,6 +102,17 @@ class Data:
         """What the script keeps for itself, by name; a copy."""
         return self._view("custom")
 
+    def latest(self) -> dict[str, float]:
+        """Return the newest number of each name that was measured: as it is, or after `val_` or `test_`."""
+        views = (("", self.train_data), ("val_", self.val_data), ("test_", self.test_data))
+        found: dict[str, float] = {}
+        for prefix, view in views:
+            for name, value in view.items():
+                last = value[-1] if isinstance(value, list) and value else value
+                if isinstance(last, int | float) and not isinstance(last, bool):
+                    found[prefix + name] = last
+        return found
+
     def train_storage(self) -> AbstractContextManager[Block]:
         """Return a `with` block that adds to the data of training, unless it raises."""
         return self._block("train")

@@ -143,7 +143,8 @@ class Experiment:
                 comment = record.comment if message is None else message
                 before = {"commit": record.commit, "comment": record.comment, "at": now().isoformat()}
                 amended = record.conditions | {"amended": [*record.conditions.get("amended", []), before]}
-                commit = self.code.commit(taken.tree, comment, now())
+                is_same = taken.tree == record.tree  # then jobs may have run it
+                commit = record.commit if is_same else self.code.commit(taken.tree, comment, now())
                 changed: dict[str, Any] = {
                     "commit": commit,
                     "tree": taken.tree,
@@ -262,7 +263,10 @@ class Experiment:
             SnapshotNotFoundError: This experiment has no such snapshot.
             NotFoundError: The snapshot does not hold its script.
             RefusedError: Its script ended early, or did not make exactly one task.
+            UsageError: It is neither a snapshot nor text.
         """
+        if not isinstance(snapshot, str | Snapshot):
+            raise UsageError(f"{snapshot!r} is no snapshot", hint="give a snapshot, or its name or id")
         return import_task(self.code, self.get_snapshot(snapshot) if isinstance(snapshot, str) else snapshot)
 
     def _capture(

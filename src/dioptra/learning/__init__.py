@@ -13,17 +13,30 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from dioptra.learning._client import PredictClient
     from dioptra.learning._life import Life, LifeState
+    from dioptra.learning._model_files import ModelFiles
     from dioptra.learning._record import NoRecord, Record
     from dioptra.learning._sklearn import SklearnTask
     from dioptra.learning._task import BaseTask
     from dioptra.learning._torch import PytorchTask, Task
 
-__all__ = ["BaseTask", "Life", "LifeState", "NoRecord", "PredictClient", "PytorchTask", "Record", "SklearnTask", "Task"]
+__all__ = [
+    "BaseTask",
+    "Life",
+    "LifeState",
+    "ModelFiles",
+    "NoRecord",
+    "PredictClient",
+    "PytorchTask",
+    "Record",
+    "SklearnTask",
+    "Task",
+]
 
 _PLACES = {
     "BaseTask": "_task",
     "Life": "_life",
     "LifeState": "_life",
+    "ModelFiles": "_model_files",
     "NoRecord": "_record",
     "PredictClient": "_client",
     "PytorchTask": "_torch",

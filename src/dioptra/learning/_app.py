@@ -47,7 +47,7 @@ class Limits(BaseModel, frozen=True):
     body_limit: int = Field(ge=1)
 
 
-def build(served: Served, limits: Limits, token: str) -> FastAPI:
+def build(served: Served, limits: Limits, token: str, *, any_host: bool) -> FastAPI:
     """Return the application; see `make_app`."""
     snapshot = _snapshot(served)
     batcher = Batcher(
@@ -69,7 +69,7 @@ def build(served: Served, limits: Limits, token: str) -> FastAPI:
         redoc_url=None,
         redirect_slashes=False,
     )
-    app.add_middleware(Door, token=token)
+    app.add_middleware(Door, token=token, any_host=any_host)
     app.add_exception_handler(DioptraError, _answer_error)
     app.add_exception_handler(HTTPException, _answer_http_error)
     app.add_exception_handler(Exception, _answer_error)

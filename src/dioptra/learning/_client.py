@@ -57,11 +57,15 @@ class PredictClient:
 
         Raises:
             DioptraError: What the server says is wrong, in its words, with its code.
+            UsageError: The samples are no array of numbers, or true and false.
             StoreUnreachableError: The server cannot be reached, or did not answer in time.
         """
         import numpy as np
 
-        array = np.asarray(samples)
+        try:
+            array = np.asarray(samples)
+        except ValueError as error:
+            raise UsageError("the samples differ in shape", hint="all need one shape and numbers only") from error
         if array.dtype.hasobject:
             raise UsageError(f"the samples are of dtype {array.dtype}", hint="all need one shape and numbers only")
         headers = {"Content-Type": NPZ, "Accept": NPZ}

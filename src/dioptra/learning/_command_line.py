@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-import os
+import shlex
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -23,12 +23,14 @@ _Open = Session | JobSession
 def run_command(task: BaseTask, script: Path, args: list[str], message: str | None) -> int:
     """Run a script's command line, and return its exit code."""
     session = JobSession(task, script) if is_in_job() else Session(task, script)
+    if not args and isinstance(session, JobSession):
+        hint = f"name what to do: `dioptra run {shlex.quote(script.name)} -e train`"
+        return _say_error(UsageError(f"{script.name} was given no command", hint=hint))
     commands = _commands(session, message)
     try:
         commands.main(args, prog_name=f"python {script.name}", standalone_mode=False)
     except DioptraError as error:
-        click.echo(click.style("Error: ", fg="red", bold=True) + " ".join(str(error).splitlines()), err=True)
-        return error.exit_code
+        return _say_error(error)
     except click.ClickException as error:
         error.show()
         return error.exit_code
@@ -36,6 +38,11 @@ def run_command(task: BaseTask, script: Path, args: list[str], message: str | No
         click.echo("interrupted", err=True)
         return 130
     return 0
+
+
+def _say_error(error: DioptraError) -> int:
+    click.echo(click.style("Error: ", fg="red", bold=True) + " ".join(str(error).splitlines()), err=True)
+    return error.exit_code
 
 
 def _commands(session: _Open, message: str | None) -> click.Group:
@@ -83,7 +90,7 @@ def _eval(session: _Open, default: str | None) -> click.Command:
     @_ignore
     def evaluate(infile: Path, outfile: Path, ignore: bool) -> None:
         """Evaluate the model of the last snapshot on INFILE, and write the result to OUTFILE."""
-        _check_files(infile, outfile)
+        session.task.check_files(infile, outfile)
         session.load("eval", ignore=ignore)
         session.task.eval_path(infile, outfile)
         click.echo(f"evaluated {infile}; the result is in {outfile}")
@@ -93,19 +100,37 @@ def _eval(session: _Open, default: str | None) -> click.Command:
 
 def _server(session: _Open, default: str | None) -> click.Command:
     @click.command("server")
-    @click.option("--host", default="127.0.0.1", show_default=True, help="Elsewhere than here only with a token.")
-    @click.option("--port", type=click.IntRange(0, 65535), default=0, help="By default a free one.")
+    @click.option("--host", help="By default 127.0.0.1; elsewhere than here only with a token.")
+    @click.option("--port", type=click.IntRange(0, 65535), help="By default a free one.")
     @click.option("--socket", type=click.Path(path_type=Path), help="A Unix socket in place of host and port.")
     @click.option("--token-file", type=click.Path(path_type=Path), help="A file with the token that clients must give.")
     @click.option("--snapshot", "address", metavar="ID", help="Serve this one, with its own code.")
+    @click.option("--max-batch", type=click.IntRange(1), default=64, show_default=True, help="Samples in a batch.")
+    @click.option(
+        "--max-wait", type=click.FloatRange(0, 60_000), default=2.0, show_default=True, help="Milliseconds for a batch."
+    )
+    @click.option(
+        "--queue-limit", type=click.IntRange(1), default=256, show_default=True, help="Samples that may wait; else 503."
+    )
     @_ignore
     def server(
-        host: str, port: int, socket: Path | None, token_file: Path | None, address: str | None, ignore: bool
+        host: str | None,
+        port: int | None,
+        socket: Path | None,
+        token_file: Path | None,
+        address: str | None,
+        max_batch: int,
+        max_wait: float,
+        queue_limit: int,
+        ignore: bool,
     ) -> None:
         """Serve the model's predictions to other programs."""
         from dioptra.learning._serving import Door, serve_snapshot, serve_task
 
-        door = Door(host, port, socket, _token(token_file))
+        if socket and (host is not None or port is not None):
+            raise UsageError("--socket takes the place of --host and --port", hint="give one or the other")
+        limits = {"max_batch": max_batch, "max_wait": max_wait / 1000, "queue_limit": queue_limit}
+        door = Door(host or "127.0.0.1", port or 0, socket, _token(token_file), limits)
         if address is not None:
             serve_snapshot(session, address, door)
         else:
@@ -134,32 +159,21 @@ def _status(session: _Open, default: str | None) -> click.Command:
             click.echo(json.dumps(found))
             return
         for name, value in found.items():
-            text = " ".join(value) if isinstance(value, list) else value
-            click.echo(f"{name:<11} {'' if text is None else text}".rstrip())
+            click.echo(f"{name:<11} {_as_text(value)}".rstrip())
 
     return status
 
 
+def _as_text(value: object) -> str:
+    if isinstance(value, list):
+        return " ".join(value)
+    if isinstance(value, dict):
+        return ", ".join(f"{name} {number:.4g}" for name, number in value.items())
+    return "" if value is None else str(value)
+
+
 def _say(place: Any, what: str) -> None:
     click.echo(f"{what} {getattr(place, 'name', place.folder)}", err=True)
-
-
-def _check_files(infile: Path, outfile: Path) -> None:
-    """Check both files before anything is loaded."""
-    if not infile.exists():
-        raise InvalidParameterError(f"there is no file {str(infile)!r} to evaluate", hint="name one that exists")
-    if not os.access(infile, os.R_OK):
-        raise InvalidParameterError(f"{str(infile)!r} cannot be read", hint="see who may read it")
-    if outfile.is_dir():
-        raise InvalidParameterError(f"{str(outfile)!r} is a folder", hint="name the file to write")
-    if not outfile.absolute().parent.is_dir():
-        raise InvalidParameterError(
-            f"there is no folder {str(outfile.absolute().parent)!r} to write to", hint="make it"
-        )
-    if not os.access(outfile if outfile.exists() else outfile.absolute().parent, os.W_OK):
-        raise InvalidParameterError(f"{str(outfile)!r} cannot be written", hint="name another file")
-    if outfile.exists() and outfile.samefile(infile):
-        raise InvalidParameterError(f"{str(outfile)!r} would be written over itself", hint="name another file")
 
 
 def _token(file: Path | None) -> str:

@@ -35,12 +35,16 @@ App = Callable[[Message, Receive, Send], Awaitable[None]]
 
 
 class Door:
-    """Lets in who has the token; without one, who calls the server by a name of this machine, and no other web page."""
+    """Lets in who has the token; without one, who calls the server by a name of this machine, and no other web page.
 
-    def __init__(self, app: App, token: str) -> None:
+    A unix socket has no name that a web page could use: there, any name will do.
+    """
+
+    def __init__(self, app: App, token: str, *, any_host: bool = False) -> None:
         check_token(token)
         self._app = app
         self._token = token
+        self._any_host = any_host
 
     async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
         """Pass a request on or refuse it."""
@@ -66,7 +70,7 @@ class Door:
             if scope["path"] not in OPEN and not self._has_token(headers):
                 hint = "send the header Authorization: Bearer and the server's token"
                 return failure(401, "not-allowed", "this server wants a token", hint=hint)
-        elif not is_loopback_name(host := _only(headers, b"host")):
+        elif not self._any_host and not is_loopback_name(host := _only(headers, b"host")):
             hint = "use localhost, 127.0.0.1 or [::1], or start the server with a token"
             return failure(403, "wrong-host", f"this server is not called {host[:80]!r}", hint=hint)
         if scope["method"] not in SAFE and _is_from_another_page(headers):

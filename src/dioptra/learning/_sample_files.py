@@ -3,17 +3,81 @@
 from __future__ import annotations
 
 import io
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from dioptra.errors import InvalidParameterError
+from dioptra.errors import DioptraError, InvalidParameterError
 from dioptra.storage import read_arrays, write_aside
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-__all__ = ["read_samples", "write_result"]
+__all__ = ["check_kinds", "check_paths", "fit_samples", "read_samples", "write_result"]
+
+_KINDS = (".npz", ".csv")
+
+
+def check_paths(infile: Path, outfile: Path) -> None:
+    """Check that one file can be read and the other be written.
+
+    Raises:
+        InvalidParameterError: It cannot, or one would be written over the other.
+    """
+    if not infile.exists():
+        raise InvalidParameterError(f"there is no file {str(infile)!r} to evaluate", hint="name one that exists")
+    if not os.access(infile, os.R_OK):
+        raise InvalidParameterError(f"{str(infile)!r} cannot be read", hint="see who may read it")
+    if outfile.is_dir():
+        raise InvalidParameterError(f"{str(outfile)!r} is a folder", hint="name the file to write")
+    if not outfile.absolute().parent.is_dir():
+        raise InvalidParameterError(
+            f"there is no folder {str(outfile.absolute().parent)!r} to write to", hint="make it"
+        )
+    if not os.access(outfile if outfile.exists() else outfile.absolute().parent, os.W_OK):
+        raise InvalidParameterError(f"{str(outfile)!r} cannot be written", hint="name another file")
+    if outfile.exists() and outfile.samefile(infile):
+        raise InvalidParameterError(f"{str(outfile)!r} would be written over itself", hint="name another file")
+
+
+def check_kinds(infile: Path | None, outfile: Path | None) -> None:
+    """Check that samples can be read from one file and a result be written to another, before there is a result.
+
+    Args:
+        infile: What `read_samples` will be given; None if it will not.
+        outfile: What `write_result` will be given; None if it will not.
+
+    Raises:
+        InvalidParameterError: The suffix is another one.
+    """
+    if infile is not None:
+        _kind(infile, "read")
+    if outfile is not None:
+        _kind(outfile, "write")
+
+
+def fit_samples(samples: NDArray[np.generic], dtype: str, path: Path) -> NDArray[np.generic]:
+    """Return samples in the type that a model takes.
+
+    Args:
+        samples: What was read, `(n, ...)`; whole numbers of a table, which are read as floats, fit whole numbers.
+        dtype: A name of numpy's; of another one's, such as `bfloat16`, float32 is as good.
+        path: Where they come from.
+
+    Raises:
+        InvalidParameterError: There are none, or a number would lose more than digits.
+    """
+    import numpy as np
+
+    from dioptra.learning._wire import cast
+
+    if samples.dtype.kind == "f" and dtype.lstrip("u").startswith("int") and (samples == np.trunc(samples)).all():
+        samples = samples.astype(np.int64)
+    try:
+        return cast(samples, None, dtype if dtype in np.sctypeDict else "float32")
+    except DioptraError as error:
+        raise InvalidParameterError(error.message, where=str(path), hint=error.hint) from error
 
 
 def read_samples(path: Path) -> NDArray[np.generic]:
@@ -50,7 +114,7 @@ def write_result(result: Any, path: Path) -> None:
 
 def _kind(path: Path, do: str) -> str:
     kind = path.suffix.lower()
-    if kind not in (".npz", ".csv"):
+    if kind not in _KINDS:
         raise InvalidParameterError(
             f"{path.name!r} is neither npz nor csv", hint=f"name such a file, or {do} it in the task's own way"
         )

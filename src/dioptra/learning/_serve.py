@@ -52,6 +52,7 @@ def make_app(
     queue_limit: int = 256,
     token: str = "",
     body_limit: int = BODY_LIMIT,
+    any_host: bool = False,
 ) -> FastAPI:
     """Return the inference server as an ASGI application.
 
@@ -66,6 +67,7 @@ def make_app(
         queue_limit: Samples that may wait; more are refused with 503.
         token: What a client must send as `Authorization: Bearer`; without one, the Host header must name this machine.
         body_limit: Bytes of a request, and of the array in it.
+        any_host: Take any Host header, because no web page can reach where the server listens.
 
     Raises:
         UsageError: An argument makes no sense.
@@ -82,7 +84,7 @@ def make_app(
     except ValidationError as error:
         first = error.errors()[0]
         raise UsageError(f"{first['loc'][0]} is {first['input']!r}", hint=first["msg"]) from None
-    return build(served, limits, token)
+    return build(served, limits, token, any_host=any_host)
 
 
 def _check_dtype(dtype: str) -> None:
@@ -124,9 +126,8 @@ def serve(
         RefusedError: The port or socket is in use.
     """
     with _listen(host, port, socket, token) as (listener, address):
-        app = make_app(
-            served, max_batch=max_batch, max_wait=max_wait, queue_limit=queue_limit, token=token, body_limit=body_limit
-        )
+        limits: dict[str, Any] = {"max_batch": max_batch, "max_wait": max_wait, "queue_limit": queue_limit}
+        app = make_app(served, token=token, body_limit=body_limit, any_host=socket is not None, **limits)
         from dioptra.learning._running import run
 
         run(app, listener, lambda: on_ready(address))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -23,12 +23,13 @@ __all__ = ["Door", "serve_snapshot", "serve_task"]
 
 @dataclass(frozen=True)
 class Door:
-    """Where a server listens, and what clients must say to be let in."""
+    """Where a server listens, what clients must say to be let in, and how many are."""
 
     host: str
     port: int
     socket: Path | None
     token: str
+    limits: Mapping[str, Any] = field(default_factory=dict)
 
 
 def serve_task(task: BaseTask, place: Data, door: Door) -> None:
@@ -42,7 +43,8 @@ def serve_task(task: BaseTask, place: Data, door: Door) -> None:
         dtype=shape.get("dtype", "float32"),
         snapshot=_described(task, place),
     )
-    serve(served, host=door.host, port=door.port, socket=door.socket, token=door.token, on_ready=_say_ready)
+    place_to_listen: dict[str, Any] = {"host": door.host, "port": door.port, "socket": door.socket}
+    serve(served, **place_to_listen, token=door.token, on_ready=_say_ready, **door.limits)
 
 
 def serve_snapshot(session: Session | JobSession, address: str, door: Door) -> None:

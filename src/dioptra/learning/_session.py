@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -70,8 +71,10 @@ class Session:
             return self._train(self._to_retrain(last, changes), anew=True)
         if last is None or changes or force:
             return self._train(self._new(message), anew=False)
-        if self._state(last)[0] is LifeState.INITIALIZED:
-            return self._train(last, anew=False)  # its training did not come to its end
+        if self._state(last)[0] is LifeState.INITIALIZED:  # its training did not come to its end
+            if message and message != last.comment:
+                last = self.experiment.amend(last, project=self.script.parent, message=message)
+            return self._train(last, anew=False)
         raise RefusedError(
             f"the code has not changed since snapshot {last.name}, which has been trained",
             hint=f"type `{self.typed('train')} --retrain` to train it again, or `--force` for a new snapshot of it",
@@ -137,7 +140,7 @@ class Session:
             raise RefusedError(f"nothing has changed since snapshot {last.name}", hint="there is nothing to amend")
         if Life(last.folder).is_training:
             raise RefusedError(f"snapshot {last.name} is being trained", hint="wait for its end")
-        if any(job.snapshot == last.name for job in find_home().jobs()):
+        if changes and any(job.snapshot == last.name for job in find_home().jobs()):
             raise RefusedError(
                 f"snapshot {last.name} is what jobs ran, and must stay what it was",
                 hint=f"type `{self.typed('train')}`",
@@ -163,6 +166,7 @@ class Session:
             "state": str(state),
             "training": life.is_training,
             "run_id": life.run_id or None,
+            "measured": models.latest() | (last.latest() if state is LifeState.TESTED else {}),
             "models": [name for name in dict.fromkeys(models.model_files) if (models.folder / name).exists()],
             "modified": list(changes.modified),
             "removed": list(changes.removed),
@@ -182,7 +186,7 @@ class Session:
 
     def typed(self, command: str) -> str:
         """Return what a person types for a command."""
-        return f"python {self.script.name} {command}"
+        return f"python {shlex.quote(self.script.name)} {command}"
 
     def _to_retrain(self, last: Snapshot | None, changes: Changes | None) -> Snapshot:
         train = self.typed("train")

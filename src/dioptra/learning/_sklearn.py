@@ -18,7 +18,7 @@ from dioptra.experiment import DataFolder, Logger, is_past_version
 from dioptra.learning import _skops
 from dioptra.learning._metrics import by_name, not_written
 from dioptra.learning._model_files import ModelFiles
-from dioptra.learning._sample_files import read_samples, write_result
+from dioptra.learning._sample_files import check_kinds, read_samples, write_result
 from dioptra.learning._seeds import check_epochs, choose_seed, cut_data, record_seed, set_seed
 from dioptra.learning._task import BaseTask
 
@@ -186,6 +186,14 @@ class SklearnTask(BaseTask):
     def eval_path(self, input_path: Path, output_path: Path) -> None:
         """Evaluate the model on a file, and write its answers to another."""
         self.store_result(self.eval(self.load_sample(input_path)), output_path)
+
+    def check_files(self, input_path: Path, output_path: Path) -> None:
+        """Check the files, and their kinds unless the task reads or writes them in a way of its own."""
+        super().check_files(input_path, output_path)
+        own_way = type(self).eval_path is not SklearnTask.eval_path
+        reads = not own_way and type(self).load_sample is SklearnTask.load_sample
+        writes = not own_way and type(self).store_result is SklearnTask.store_result
+        check_kinds(input_path if reads else None, output_path if writes else None)
 
     def load_sample(self, path: Path) -> Any:
         """Read samples `(n, ...)` from a file; by default from `npz` or `csv`."""

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from dioptra.errors import RefusedError
 from dioptra.experiment import Data, DummySnapshot, current_import
 from dioptra.learning._record import NoRecord, Record
+from dioptra.learning._sample_files import check_paths
 
 if TYPE_CHECKING:
     import numpy as np
@@ -85,6 +86,14 @@ class BaseTask(ABC):
             RefusedError: The task does not say how.
         """
         raise RefusedError(f"{type(self).__name__} cannot evaluate files", hint="give it a method eval_path")
+
+    def check_files(self, input_path: Path, output_path: Path) -> None:
+        """Check the files of `eval_path`; the command calls it before anything is loaded.
+
+        Raises:
+            InvalidParameterError: `eval_path` would refuse one of them; by default, it cannot be read or written.
+        """
+        check_paths(input_path, output_path)
 
     def predict(self, batch: NDArray[np.generic]) -> NDArray[np.generic]:
         """Return the model's answers for a batch of samples, whose first axis runs over them.

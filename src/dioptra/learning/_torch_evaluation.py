@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
-from dioptra.learning._sample_files import read_samples, write_result
+from dioptra.errors import InvalidParameterError
+from dioptra.learning._sample_files import check_kinds, fit_samples, read_samples, write_result
 from dioptra.learning._torch_batches import on_device
 from dioptra.learning._torch_model import TorchModel
 
@@ -24,8 +25,10 @@ class Evaluation(TorchModel):
     # What a script says.
 
     def load_sample(self, path: Path) -> Any:
-        """Read what to evaluate from a file; by default samples `(n, ...)` from `npz` or `csv`, as float32."""
-        return torch.from_numpy(read_samples(Path(path))).float()
+        """Read what to evaluate from a file; by default samples `(n, ...)` from `npz` or `csv`, as the model's type."""
+        dtype = str(self.describe_input()["dtype"])
+        samples = fit_samples(read_samples(Path(path)), dtype, Path(path))
+        return torch.tensor(np.ascontiguousarray(samples)).to(getattr(torch, dtype))
 
     def store_result(self, result: Any, path: Path) -> None:
         """Write a result to a file; by default as `npz` or `csv`."""
@@ -34,8 +37,36 @@ class Evaluation(TorchModel):
     # Evaluation.
 
     def eval_path(self, input_path: Path, output_path: Path) -> None:
-        """Evaluate the model on a file, and write the result to another."""
-        self.store_result(self.eval(self.load_sample(Path(input_path))), Path(output_path))
+        """Evaluate the model on a file, and write the result to another.
+
+        Raises:
+            InvalidParameterError: The samples do not have the shape that the model was trained with, and it failed.
+        """
+        sample = self.load_sample(Path(input_path))
+        try:
+            result = self.eval(sample)
+        except (RuntimeError, ValueError, IndexError) as error:
+            self._check_shape(sample, Path(input_path), error)
+            raise
+        self.store_result(result, Path(output_path))
+
+    def check_files(self, input_path: Path, output_path: Path) -> None:
+        """Check the files, and their kinds unless the task reads or writes them in a way of its own."""
+        super().check_files(input_path, output_path)
+        own_way = type(self).eval_path is not Evaluation.eval_path
+        reads = not own_way and type(self).load_sample is Evaluation.load_sample
+        writes = not own_way and type(self).store_result is Evaluation.store_result
+        check_kinds(input_path if reads else None, output_path if writes else None)
+
+    def _check_shape(self, sample: Any, path: Path, error: Exception) -> None:
+        wanted = self.describe_input()["sample_shape"]
+        if not isinstance(sample, torch.Tensor) or wanted is None or tuple(sample.shape[1:]) == tuple(wanted):
+            return
+        have, want = (" x ".join(map(str, shape)) or "one number" for shape in (sample.shape[1:], wanted))
+        raise InvalidParameterError(
+            f"{str(path)!r} holds samples of {have}, and the model was trained with {want}",
+            hint="give it such samples",
+        ) from error
 
     def eval(self, sample: Any) -> Any:
         """Return the result for a batch of samples."""
