@@ -14,7 +14,6 @@ from urllib.request import urlopen
 
 import pytest
 
-from dioptra.errors import DioptraError
 from dioptra.experiment import Library
 from dioptra.learning import PredictClient
 from tests.acceptance.task_scripts import TaskFolder, make_task_folder

@@ -33,8 +33,8 @@ def docs_page(openapi: dict[str, Any], served: Served, limits: Limits) -> str:
     )
     facts = (
         f"<p>Each sample has shape {escape(served.shape_words)} and dtype {escape(served.dtype)}. Requests that "
-        f"come within {limits.max_wait * 1000:g} milliseconds are joined into batches of at most {limits.max_batch} samples; "
-        f"at most {limits.queue_limit} samples wait.</p>"
+        f"come within {limits.max_wait * 1000:g} milliseconds are joined into batches of at most {limits.max_batch} "
+        f"samples; at most {limits.queue_limit} samples wait.</p>"
     )
     return (
         f'<!doctype html><html lang="en"><head><meta charset="utf-8"><title>{title}</title>'
