@@ -19,10 +19,10 @@ demo: $(VENV)/.core ## attack a model and see its robustness curve (about a minu
 	@$(BIN)/dioptra demo
 
 test: $(VENV)/.test ## run the tests that need nothing but what pip brings
-	@env -u DIOPTRA_HOME $(BIN)/python -m pytest -n 2 -m "not browser and not own_environment" --cov --cov-report=term
+	@env -u DIOPTRA_HOME $(BIN)/python -m pytest -n 2 --dist worksteal -m "not browser and not own_environment" --cov --cov-report=term
 
 test-all: $(VENV)/.test $(VENV)/.browser ## run all tests: also those that need a browser or an environment of their own
-	@env -u DIOPTRA_HOME $(BIN)/python -m pytest -n 2 --cov --cov-report=term
+	@env -u DIOPTRA_HOME $(BIN)/python -m pytest -n 2 --dist worksteal --cov --cov-report=term
 
 lint: $(VENV)/.test $(VENV)/.lint $(VENV)/.browser ## check format, style, types and the import directions
 	@$(BIN)/ruff format --check src tests bench examples docs

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -12,6 +13,8 @@ from pathlib import Path
 import pytest
 
 from dioptra.experiment import Experiment, Library, Snapshot
+from dioptra.learning._places import trained_place
+from dioptra.storage import Home
 from dioptra.testbed import Testbed
 from tests.acceptance.task_scripts import TaskFolder, make_task_folder
 from tests.conftest import Command, Spoken
@@ -139,6 +142,7 @@ def test_nothing_to_retrain(mean: TaskFolder) -> None:
 
 def test_testing(mean: TaskFolder) -> None:
     refused(mean.run("test"), "mean.py has not been trained yet; type `python mean.py train`")
+    assert not (mean.home / "experiments").exists()
     snapshot = trained(mean)
 
     said = mean.run("test")
@@ -232,14 +236,16 @@ def test_while_a_training_goes_on(mean: TaskFolder, tmp_path: Path) -> None:
 
     assert (status["state"], status["training"], status["models"]) == ("initialized", True, ["epoch1.txt"])
     assert said.code == 0, said
-    assert last(mean).test_data == {"error": 1.5}  # of the model of the first epoch
-    refused(second, "is being trained by another process")
+    assert "goes on; test it again when it has ended" in said.err
+    assert "test: error 1.5" in said.err  # of the model of the first epoch
+    assert last(mean).test_data == {}  # it was not about the model that there is now
+    refused(second, f"snapshot {last(mean).name} is being trained by another process", "type `python mean.py train`")
     assert training.returncode == 0, err
     assert mean.status()["state"] == "trained"  # what was tested is not the last model
     assert mean.run("test").code == 0
 
 
-@pytest.mark.parametrize(("number", "code"), [(signal.SIGKILL, -9), (signal.SIGINT, 130)])
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGKILL, -9), (signal.SIGINT, 130), (signal.SIGTERM, 143)])
 def test_a_training_that_was_ended_goes_on(mean: TaskFolder, tmp_path: Path, number: signal.Signals, code: int) -> None:
     training = mean.start("train", SLOW=str(tmp_path))
     wait_for(tmp_path / "epoch2")
@@ -249,6 +255,8 @@ def test_a_training_that_was_ended_goes_on(mean: TaskFolder, tmp_path: Path, num
     assert training.returncode == code, err
     assert (mean.status()["state"], mean.status()["training"]) == ("initialized", False)
     snapshot, run_id = last(mean), mean.status()["run_id"]
+    status = "RUNNING" if number is signal.SIGKILL else "KILLED"
+    assert Testbed(mean.home).tracking.run(run_id).status == status
     refused(mean.run("test"), "has not been trained to its end")
     assert trained(mean).name == snapshot.name
     assert mean.status()["run_id"] == run_id
@@ -258,7 +266,7 @@ def test_a_training_that_was_ended_goes_on(mean: TaskFolder, tmp_path: Path, num
 def test_amending(mean: TaskFolder) -> None:
     refused(mean.run("amend"), "there is no snapshot to amend")
     before = trained(mean)
-    refused(mean.run("amend"), f"nothing has changed since snapshot {before.name}")
+    refused(mean.run("amend"), f"nothing has changed since snapshot {before.name}; type `python mean.py amend -m")
     mean.change("[1.0, 2.0, 6.0]  # as before")
 
     assert mean.run("amend", "-m", "with a comment").code == 0
@@ -318,6 +326,87 @@ def test_status(mean: TaskFolder) -> None:
     assert "measured    loss 0\n" in text
     assert f"snapshot    {snapshot.name}\n" in text
     assert "untracked   new.py\n" in text
+
+
+def test_numbers_that_json_has_not_are_null(mean: TaskFolder) -> None:
+    snapshot = trained(mean)
+    with snapshot.train_storage() as storage:
+        storage.append("loss", float("nan"))
+
+    assert mean.status()["measured"] == {"loss": None}
+
+
+def test_another_folder_of_the_same_name_has_its_own_snapshots(mean: TaskFolder, tmp_path: Path) -> None:
+    first = trained(mean)
+    (tmp_path / "elsewhere").mkdir()
+    other = make_task_folder(tmp_path / "elsewhere", tmp_path / "home" / "mlflow.db")
+    other.home = mean.home
+    other.change()
+
+    for command in (("test", "--ignore"), ("amend",), ("train", "--retrain")):
+        assert other.run(*command).code == 4
+    trained(other)
+    shutil.rmtree(other.folder)
+
+    assert first.test_data == {}
+    assert last(mean).name != first.name
+    assert mean.status()["snapshot"] == last(mean).name  # the other folder is gone, as if it had moved here
+
+
+def test_two_that_train_at_the_same_moment_train_one_snapshot(mean: TaskFolder) -> None:
+    trainings = [mean.start("train") for _ in range(2)]
+    codes = sorted([(training.communicate(timeout=60), training.returncode)[1] for training in trainings])
+
+    assert codes == [0, 4]
+    assert len(experiment(mean).snapshots()) == 1
+
+
+def test_the_newest_model_counts_by_hand_or_of_a_job(mean: TaskFolder, dioptra: Command) -> None:
+    snapshot = trained(mean)
+    home = Home(mean.home)
+    assert dioptra("run", "mean.py", "-e", "train", cwd=mean.folder, home=mean.home).code == 0
+    of_job = trained_place(home, snapshot.name, snapshot.folder)
+    trained(mean, "--retrain", "-m", "once more")
+    by_hand = trained_place(home, snapshot.name, snapshot.folder)
+
+    assert of_job is not None
+    assert by_hand is not None
+    assert of_job.folder.is_relative_to(mean.home / "jobs")
+    assert by_hand.folder == snapshot.folder
+    assert last(mean).comment == "once more"
+
+
+def test_mlflow_in_a_script_logs_to_the_run(mean: TaskFolder) -> None:
+    text = (mean.folder / "mean.py").read_text()
+    lines = (
+        'import mlflow\n        mlflow.log_metric("mine", 7)\n        self.record.epoch(1, 2, {"a%b!": 1})\n        '
+    )
+    (mean.folder / "mean.py").write_text(text.replace("for epoch, share", f"{lines}for epoch, share"))
+
+    said = mean.run("train")
+
+    run = Testbed(mean.home).tracking.run(mean.status()["run_id"])
+    assert said.err.count("Warning") == 1
+    assert "a%b!" in said.err
+    assert run.metrics == {"mine": 7, "loss": 0.0}
+    assert run.status == "FINISHED"
+    assert sorted(path.name for path in mean.folder.iterdir() if path.name != "__pycache__") == ["mean.py"]
+
+
+@pytest.mark.parametrize("argv", [("-", "train"), ("-c", "exec(open('mean.py').read())", "train")])
+def test_a_script_is_in_a_file(mean: TaskFolder, argv: tuple[str, ...]) -> None:
+    done = subprocess.run(
+        [sys.executable, *argv],
+        cwd=mean.folder,
+        env=mean.environment(),
+        input=(mean.folder / "mean.py").read_text(),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+    assert done.returncode == 2
+    assert done.stderr.startswith("Error: the task's main() was not called by a script in a file; write it to one")
 
 
 def test_what_is_logged_goes_to_an_mlflow_run(mean: TaskFolder) -> None:

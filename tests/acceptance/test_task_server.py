@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import re
+import shutil
 import signal
 import socket
 import subprocess
+import sys
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from http.client import HTTPConnection
@@ -17,6 +19,7 @@ import pytest
 from dioptra.experiment import Library
 from dioptra.learning import PredictClient
 from tests.acceptance.task_scripts import TaskFolder, make_task_folder
+from tests.integration.inference import eventually
 
 SESAME = "open-sesame"
 
@@ -73,6 +76,36 @@ def test_a_past_version_is_served_with_its_own_code(mean: TaskFolder) -> None:
     with serving(mean, "--snapshot", "last~1") as (address, _), PredictClient(address) as client:
         assert client.predict([[1.0]]).tolist() == [3.0]
         assert client.snapshot()["comment"] == "from the script"
+
+
+def test_a_job_says_which_snapshot_it_serves(mean: TaskFolder, tmp_path: Path) -> None:
+    shutil.copytree(mean.folder, tmp_path / "served")
+    command = f"python mean.py server --socket {tmp_path}/s"
+    (tmp_path / "served" / "MLproject").write_text(
+        f"entry_points: {{train: {{command: python mean.py train}}, main: {{command: {command}}}}}"
+    )
+    argv = [sys.executable, "-m", "dioptra", "run", "."]
+    environment, place = mean.environment(), tmp_path / "served"
+    subprocess.run([*argv, "-e", "train"], cwd=place, env=environment, check=True, capture_output=True)
+    with subprocess.Popen(argv, cwd=place, env=environment, stdout=subprocess.DEVNULL) as process:
+        try:
+            with PredictClient(f"unix:{tmp_path}/s") as client:
+                eventually(client.healthy)
+                about = client.snapshot()
+        finally:
+            process.send_signal(signal.SIGINT)
+
+    assert about["snapshot"] == Library(mean.home / "experiments").get_snapshot("last").name
+    assert about["model"] == "epoch2.txt"
+
+
+def test_changed_code_serves_the_last_model_when_it_is_told_to(mean: TaskFolder, tmp_path: Path) -> None:
+    (mean.folder / "notes.txt").touch()
+    try:
+        with serving(mean, "--ignore") as (address, _), PredictClient(address) as client:
+            assert client.predict([[1.0]]).tolist() == [5.0]
+    finally:
+        (mean.folder / "notes.txt").unlink()
 
 
 def test_a_unix_socket(mean: TaskFolder, tmp_path: Path) -> None:

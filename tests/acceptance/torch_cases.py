@@ -357,10 +357,11 @@ def test_what_a_script_must_write_is_said() -> None:
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is one here")
-@pytest.mark.parametrize("name", ["cuda", "cuda:1", "gpu", "mps"])
-def test_a_device_that_is_not_there_is_said(name: str) -> None:
-    with pytest.raises(RefusedError, match=rf"the device '{name}' cannot be used .*; choose 'auto' or 'cpu'"):
+@pytest.mark.parametrize("name", ["cuda", "cuda:1", "gpu", "mps", "meta", None])
+def test_a_device_that_is_not_there_is_said(name: str | None) -> None:
+    with pytest.raises(RefusedError, match=rf"the device '{name}' cannot be used .*; choose 'auto' or 'cpu'") as caught:
         trained(device=name)
+    assert len(str(caught.value)) < 300
 
 
 def test_the_device_is_chosen_and_everything_goes_there(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -368,7 +369,7 @@ def test_the_device_is_chosen_and_everything_goes_there(monkeypatch: pytest.Monk
     best = "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
     assert str(task.device) == best
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
-    monkeypatch.setattr(torch, "empty", lambda *shape, device: None)
+    monkeypatch.setattr(torch, "zeros", lambda *shape, device: INPUTS[0, 0])
     other = digits()
     other.choose_device()
     assert other.device == torch.device("cuda")
@@ -798,6 +799,46 @@ def test_images_have_a_shape_and_a_type(tmp_path: Path) -> None:
     other.load_model()
     assert other.describe_input() == {"sample_shape": (8, 8), "dtype": "uint8"}
     assert other.predict(np.zeros((2, 8, 8))).shape == (2, 10)
+
+
+def test_sizes_that_differ_between_batches_are_any(tmp_path: Path) -> None:
+    def batches(*shapes: tuple[int, ...]) -> Any:
+        return [(torch.ones(shape), torch.zeros(shape[0], dtype=torch.long)) for shape in shapes]
+
+    class Lengths(Digits):
+        def forward_train(self, inputs: Any) -> Any:
+            return self.model(inputs.flatten(1).mean(1, keepdim=True).expand(-1, 64))
+
+        forward_test = forward_eval = forward_train
+        get_testing_data = lambda self: batches((2, 5))  # noqa: E731
+        get_training_data = lambda self: batches((4, 5), (4, 9))  # noqa: E731
+
+    trained(Lengths, tmp_path)
+    other = digits(Lengths, tmp_path)
+    other.load_model()
+    assert other.describe_input() == {"sample_shape": (-1,), "dtype": "float32"}
+    deeper = trained(type("Deeper", (Lengths,), {"get_training_data": lambda self: batches((4, 5), (4, 3, 3), (4, 5))}))
+    assert deeper.describe_input()["sample_shape"] is None
+
+
+def test_large_files_are_evaluated_in_pieces(tmp_path: Path) -> None:
+    np.savez(tmp_path / "x.npz", x=(X[:10] / 16).astype("float32"))
+    sizes: list[int] = []
+
+    def forward(inputs: Any) -> Any:
+        sizes.append(len(inputs))
+        return task.model(inputs)
+
+    task = trained(eval_batch=4, forward_eval=forward, postprocess=lambda outputs: outputs.argmax(1))
+    task.eval_path(tmp_path / "x.npz", tmp_path / "y.csv")
+    assert sizes == [4, 4, 2]
+    answers = [int(line) for line in (tmp_path / "y.csv").read_text().splitlines()]
+    assert answers == task.model(INPUTS[:10]).argmax(1).tolist()
+
+    sizes.clear()
+    task.postprocess = lambda outputs: outputs.mean()  # type: ignore[method-assign]  # pieces that cannot be joined
+    task.eval_path(tmp_path / "x.npz", tmp_path / "y.csv")
+    assert sizes == [4, 10]
 
 
 def test_errors_are_of_the_tree() -> None:

@@ -442,6 +442,7 @@ def test_a_file_is_evaluated(kept: Toy, tmp_path: Path, infile: str, out: str) -
     [
         ("x.txt", b"1,2", InvalidParameterError),
         ("x.csv", b"a,b\n1,c\n", InvalidParameterError),
+        ("x.csv", b"1,2,3,4,5,6,7,l8\n1,2,3,4,5,6,7,8\n", InvalidParameterError),  # no line of names
         ("x.csv", b"", InvalidParameterError),
         ("x.csv", b"\xff\xfe", InvalidParameterError),
         ("x.npz", b"PK", ArchiveError),
@@ -460,6 +461,38 @@ def test_a_file_that_holds_no_samples_is_refused(
     with pytest.raises(error):
         kept.eval_path(tmp_path / name, tmp_path / "out.csv")
     assert not (tmp_path / "out.csv").exists()
+
+
+def test_an_empty_cell_of_the_first_line_is_no_name(tmp_path: Path) -> None:
+    (tmp_path / "x.csv").write_text("1,,3\n4,5,6\n")
+    expected = np.array([[1, np.nan, 3], [4, 5, 6]])
+    assert np.array_equal(Toy(forest()).load_sample(tmp_path / "x.csv"), expected, equal_nan=True)
+
+
+def test_a_result_keeps_the_permissions_of_its_file_and_goes_behind_a_link(kept: Toy, tmp_path: Path) -> None:
+    (tmp_path / "x.csv").write_text("1,2,3,4,5,6,7,8\n")
+    (tmp_path / "y.csv").touch()
+    (tmp_path / "y.csv").chmod(0o640)
+    (tmp_path / "link.csv").symlink_to("y.csv")
+    kept.eval_path(tmp_path / "x.csv", tmp_path / "link.csv")
+    kept.eval_path(tmp_path / "x.csv", tmp_path / "new.csv")
+    assert (tmp_path / "link.csv").is_symlink()
+    assert (tmp_path / "y.csv").read_text() in ("0\n", "1\n")
+    assert (tmp_path / "y.csv").stat().st_mode & 0o777 == 0o640
+    assert (tmp_path / "new.csv").stat().st_mode == (tmp_path / "x.csv").stat().st_mode
+
+
+@pytest.mark.parametrize(
+    ("method", "value", "sentence"),
+    [
+        ("get_training_data", ((point for point in X), Y), "get_training_data returned a generator among"),
+        ("get_metric", lambda y, answers: np.ones((2, 2)), "returned a ndarray and not a number"),
+        ("get_metric", lambda y, answers: "good", "returned a str and not a number"),
+    ],
+)
+def test_what_a_script_returns_wrongly_is_said(method: str, value: Any, sentence: str) -> None:
+    with pytest.raises(UsageError, match=sentence):
+        type("Own", (Toy,), {method: lambda self: value})(forest()).train()
 
 
 def test_kinds_of_files_are_checked_unless_a_script_has_its_own(tmp_path: Path) -> None:

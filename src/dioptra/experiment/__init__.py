@@ -4,7 +4,7 @@ from dioptra.experiment._data import Data, DataFolder
 from dioptra.experiment._environment import environment
 from dioptra.experiment._experiment import Capture, Changes, Experiment
 from dioptra.experiment._library import Library
-from dioptra.experiment._live import ImportContext, current_import, is_past_version
+from dioptra.experiment._live import ImportContext, current_import, version_of
 from dioptra.experiment._logger import Logger
 from dioptra.experiment._settings import SETTINGS_FILE, ProjectSettings, read_settings
 from dioptra.experiment._snapshot import DummySnapshot, Snapshot, SnapshotRecord
@@ -25,6 +25,6 @@ __all__ = [
     "SnapshotRecord",
     "current_import",
     "environment",
-    "is_past_version",
     "read_settings",
+    "version_of",
 ]

@@ -102,13 +102,17 @@ class Data:
         """What the script keeps for itself, by name; a copy."""
         return self._view("custom")
 
-    def latest(self) -> dict[str, float]:
-        """Return the newest number of each name that was measured: as it is, or after `val_` or `test_`."""
-        views = (("", self.train_data), ("val_", self.val_data), ("test_", self.test_data))
+    def latest(self, *, tested: bool = True) -> dict[str, float]:
+        """Return the newest number of each name that was measured: as it is, or after `val_` or `test_`.
+
+        Args:
+            tested: With what testing measured; lists of it are raw data, and left out.
+        """
+        views = (("", self.train_data), ("val_", self.val_data), ("test_", self.test_data if tested else {}))
         found: dict[str, float] = {}
         for prefix, view in views:
             for name, value in view.items():
-                last = value[-1] if isinstance(value, list) and value else value
+                last = value[-1] if isinstance(value, list) and value and prefix != "test_" else value
                 if isinstance(last, int | float) and not isinstance(last, bool):
                     found[prefix + name] = last
         return found
@@ -145,6 +149,11 @@ class Data:
     def reset(self) -> None:
         """Drop the data and the model files."""
         self._journal.write([Operation("reset")])
+
+    def drop_test_data(self) -> None:
+        """Drop what testing measured, because it was another model."""
+        if self.test_data:
+            self._journal.write([Operation("reset", kind="test")])
 
     def _view(self, kind: str) -> View:
         return View(self._journal.read(lambda contents: contents.of(kind)))

@@ -68,6 +68,8 @@ class Contents:
                     self.data[step.kind].setdefault(step.name, []).append(step.value)
                 case "model":
                     self.models = [*(name for name in self.models if name != step.name), step.name]
+                case "reset" if step.kind:
+                    self.data[step.kind] = {}
                 case "reset":
                     self.data, self.models = {kind: {} for kind in KINDS}, []
 

@@ -20,8 +20,9 @@ from dioptra.experiment._snapshot import Snapshot
 
 if TYPE_CHECKING:
     from dioptra.experiment._live_files import Files
+    from dioptra.experiment._live_modules import Modules
 
-__all__ = ["ImportContext", "current_import", "import_task", "is_past_version"]
+__all__ = ["ImportContext", "current_import", "import_task", "version_of"]
 
 
 PREFIX = "dioptra_snapshot_"  # of the names of modules
@@ -49,9 +50,14 @@ class ImportContext:
 _CURRENT: ContextVar[ImportContext | None] = ContextVar("dioptra_import", default=None)
 
 
-def is_past_version(thing: object) -> bool:
-    """Tell whether an object is of a class that a snapshot's own code defines."""
-    return type(thing).__module__.startswith(PREFIX)
+def version_of(thing: object) -> Modules | None:
+    """Return the modules of the past version whose own code defines an object's class; None if that is no such code."""
+    name = type(thing).__module__
+    if not name.startswith(PREFIX):
+        return None
+    from dioptra.experiment._live_modules import living
+
+    return living(name)
 
 
 def current_import() -> ImportContext | None:

@@ -29,6 +29,7 @@ from dioptra.experiment._live_outside import is_fixed, look_outside
 __all__ = ["Modules"]
 
 _TAKEN: set[str] = set()
+_LIVING: weakref.WeakValueDictionary[str, Modules] = weakref.WeakValueDictionary()
 _LOCK = threading.Lock()
 
 
@@ -54,6 +55,7 @@ class Modules:
         self.files = files
         self.name = _take_name(label)
         weakref.finalize(self, _TAKEN.discard, self.name).atexit = False
+        _LIVING[self.name] = self
         self.script_name = f"{self.name}.{PurePosixPath(script).stem.replace('.', '_')}"
         self._script = script
         self._project = project
@@ -125,7 +127,7 @@ class Modules:
                 if is_new:
                     self._run(name, entry, parent)
         if entry.module is None:
-            raise ModuleNotFoundError(f"import of {self._plain(name)} halted; None in sys.modules", name=name)
+            raise ModuleNotFoundError(f"import of {self.plain_name(name)} halted; None in sys.modules", name=name)
         return entry.module
 
     def spec(self, name: str, parent: Any) -> ModuleSpec:
@@ -136,7 +138,7 @@ class Modules:
         """
         if name == self.script_name:
             return self._file_spec(name, self._script)
-        plain, top = self._plain(name), self._entries[self.name].module
+        plain, top = self.plain_name(name), self._entries[self.name].module
         folders = self._path if parent is top else getattr(parent, "__path__", None)
         if folders is None:
             holder = plain.rpartition(".")[0]
@@ -243,7 +245,7 @@ class Modules:
                 try:
                     self.load(f"{full}.{name}")
                 except ModuleNotFoundError as error:
-                    if error.name != self._plain(f"{full}.{name}"):
+                    if error.name != self.plain_name(f"{full}.{name}"):
                         raise
 
     def _has(self, top: str) -> bool:
@@ -294,8 +296,16 @@ class Modules:
         spec.submodule_search_locations = portions
         return spec
 
-    def _plain(self, name: str) -> str:
+    def plain_name(self, name: str) -> str:
+        """Return the name that the version's own code imports a module by."""
+        if name == self.script_name:
+            return "__main__"
         return name.removeprefix(self.name + ".")
+
+
+def living(name: str) -> Modules | None:
+    """Return the version that a module with this `__name__` belongs to; None if nothing holds it any more."""
+    return _LIVING.get(name.partition(".")[0])
 
 
 def _take_name(label: str) -> str:

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import json
+import math
 import shlex
-from collections.abc import Callable
+import signal
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from types import FrameType
+from typing import Any, NoReturn
 
 import click
 
@@ -22,11 +25,16 @@ _Open = Session | JobSession
 
 def run_command(task: BaseTask, script: Path, args: list[str], message: str | None) -> int:
     """Run a script's command line, and return its exit code."""
+    if not script.is_file():
+        hint = "write it to one, and run `python FILE`"
+        return _say_error(UsageError("the task's main() was not called by a script in a file", hint=hint))
     session = JobSession(task, script) if is_in_job() else Session(task, script)
     if not args and isinstance(session, JobSession):
         hint = f"name what to do: `dioptra run {shlex.quote(script.name)} -e train`"
         return _say_error(UsageError(f"{script.name} was given no command", hint=hint))
     commands = _commands(session, message)
+    if isinstance(session, Session):  # a job is ended by whoever runs it
+        signal.signal(signal.SIGTERM, _end)
     try:
         commands.main(args, prog_name=f"python {script.name}", standalone_mode=False)
     except DioptraError as error:
@@ -38,6 +46,11 @@ def run_command(task: BaseTask, script: Path, args: list[str], message: str | No
         click.echo("interrupted", err=True)
         return 130
     return 0
+
+
+def _end(number: int, _: FrameType | None) -> NoReturn:
+    """End as by an exception, so that what was begun is ended too, such as its run."""
+    raise SystemExit(128 + number)
 
 
 def _say_error(error: DioptraError) -> int:
@@ -67,7 +80,7 @@ def _train(session: _Open, default: str | None) -> click.Command:
         """Train the model; changed code makes a new snapshot."""
         if retrain and force:
             raise UsageError("--retrain and --force exclude each other", hint="give one of them")
-        _say(session.train(message or default, retrain=retrain, force=force), "trained")
+        _say(session.train(message, default, retrain=retrain, force=force), "trained")
 
     return train
 
@@ -156,12 +169,18 @@ def _status(session: _Open, default: str | None) -> click.Command:
         """Say where the script stands: its last snapshot, and what has changed since."""
         found = session.status()
         if as_json:
-            click.echo(json.dumps(found))
+            measured = {"measured": _finite(found["measured"])} if "measured" in found else {}
+            click.echo(json.dumps(found | measured, allow_nan=False))
             return
         for name, value in found.items():
             click.echo(f"{name:<11} {_as_text(value)}".rstrip())
 
     return status
+
+
+def _finite(values: Mapping[str, float]) -> dict[str, float | None]:
+    """Return numbers as JSON has them, which knows neither NaN nor infinity."""
+    return {name: value if math.isfinite(value) else None for name, value in values.items()}
 
 
 def _as_text(value: object) -> str:

@@ -32,7 +32,7 @@ class JobSession:
     task: BaseTask
     script: Path
 
-    def train(self, message: str | None, *, retrain: bool, force: bool) -> Data:
+    def train(self, message: str | None, default: str | None, *, retrain: bool, force: bool) -> Data:
         """Train."""
         own = self._own()
         self.task.snapshot = own
@@ -54,7 +54,7 @@ class JobSession:
         """Load the model that a job of this snapshot trained last."""
         self.task.snapshot, self.task.models = self._own(), self._trained()
         self.task.load_model()
-        return self.task.models
+        return Library(find_home().experiments_dir).get_snapshot(settings.get("snapshot"))
 
     def amend(self, message: str | None) -> Data:
         """Refuse: a job runs what was captured."""

@@ -78,8 +78,11 @@ class Life:
         self._write("run.json", run_id=run_id)
 
     @contextmanager
-    def training(self) -> Iterator[None]:
+    def training(self, typed: str = "") -> Iterator[None]:
         """Train inside the block, once `forget` was called; at its end the version is trained.
+
+        Args:
+            typed: What to type when it cannot be trained now.
 
         Raises:
             RefusedError: Another process trains it.
@@ -89,8 +92,9 @@ class Life:
             try:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError as error:
+                hint = f"wait for its end, or end it and type `{typed}`" if typed else "wait for its end, or end it"
                 raise RefusedError(
-                    "it is being trained by another process", hint="wait for its end, or end it"
+                    f"snapshot {self._folder.parent.name} is being trained by another process", hint=hint
                 ) from error
             yield
             self._write(f"{LifeState.TRAINED}.json", at=now().isoformat())

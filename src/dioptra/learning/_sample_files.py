@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import os
+import stat
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -109,7 +110,17 @@ def write_result(result: Any, path: Path) -> None:
 
     writers = {".npz": _npz, ".csv": _csv}
     content = writers[_kind(path, "write")](np.asarray(result), path)
-    write_aside(path, content)
+    place = path.resolve()  # behind a link
+    mode = place.stat().st_mode if place.exists() else 0o666 & ~_umask()
+    write_aside(place, content)
+    place.chmod(stat.S_IMODE(mode))
+
+
+def _umask() -> int:
+    """Return which permissions new files do not get."""
+    mask = os.umask(0o077)
+    os.umask(mask)
+    return mask
 
 
 def _kind(path: Path, do: str) -> str:
@@ -136,7 +147,7 @@ def _read_csv(path: Path) -> NDArray[np.generic]:
     try:
         text = path.read_text(encoding="utf-8-sig")
         first = text.partition("\n")[0].split(",")
-        frame = pd.read_csv(io.StringIO(text), header=None if all(map(_is_number, first)) else "infer", dtype=float)
+        frame = pd.read_csv(io.StringIO(text), header=None if any(map(_is_number, first)) else "infer", dtype=float)
     except (OSError, ValueError) as error:
         reason = " ".join(str(error).split())
         raise InvalidParameterError(f"{str(path)!r} is no table of numbers: {reason}", hint="see the file") from error

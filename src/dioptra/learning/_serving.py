@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -51,11 +52,16 @@ def serve_snapshot(session: Session | JobSession, address: str, door: Door) -> N
     """Serve a snapshot of a script's experiment with the code of that snapshot."""
     if isinstance(session, JobSession):
         raise UsageError("a job serves the snapshot that it runs", hint="leave --snapshot out")
-    snapshot = session.experiment.get_snapshot(address)
+    experiment = session.experiment()
+    snapshot = experiment.get_snapshot(address)
     models = trained_place(find_home(), snapshot.name, snapshot.folder)
     if models is None:
-        raise RefusedError(f"snapshot {snapshot.name} has not been trained to its end", hint="name another one")
-    task = session.experiment.import_snapshot(snapshot)
+        raise RefusedError(
+            f"snapshot {snapshot.name} has not been trained to its end",
+            hint=f"name another one; `dioptra snapshot list --experiment {shlex.quote(experiment.name)}` lists them",
+        )
+    is_now = snapshot.script == session.script.name and not session.changes(snapshot)
+    task = session.task if is_now else experiment.import_snapshot(snapshot)
     task.snapshot, task.models = snapshot, models
     task.load_model()
     serve_task(task, snapshot, door)

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+import fcntl
 import shlex
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
-from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -40,45 +40,43 @@ class Session:
     task: BaseTask
     script: Path
 
-    @cached_property
     def experiment(self) -> Experiment:
-        """The experiment of the script's folder; it is made if there is none."""
-        name = self.script.parent.name
-        try:
-            check_experiment_name(name)
-        except InvalidParameterError as error:
-            raise InvalidParameterError(
-                f"the folder {name!r} of the script gives its name to the experiment, and cannot", hint="rename it"
-            ) from error
-        found = Library().open_experiment(name)
-        found.link_local_repo(self.script.parent)
-        return found
+        """Return the experiment of the script's folder.
+
+        Raises:
+            ExperimentNotFoundError: Nothing of it has been kept yet.
+        """
+        return Library().get_experiment(self.script.parent.name)
 
     def last(self) -> Snapshot | None:
-        """Return the newest snapshot of the script."""
-        found = [entry for entry in self.experiment.snapshots() if entry.script == self.script.name]
-        return found[-1] if found else None
+        """Return the newest snapshot of the script; another folder of the same name has its own."""
+        try:
+            found = self.experiment().snapshots()
+        except ExperimentNotFoundError:
+            return None
+        return next((entry for entry in reversed(found) if self._is_own(entry)), None)
 
     def changes(self, since: Snapshot) -> Changes:
         """Return what has changed in the script's folder since a snapshot."""
-        return self.experiment.check_changes(self.script.parent, since=since)
+        return self.experiment().check_changes(self.script.parent, since=since)
 
-    def train(self, message: str | None, *, retrain: bool, force: bool) -> Snapshot:
-        """Train: changed code makes a new snapshot, unchanged code is refused when it has been trained."""
-        last = self.last()
-        changes = self.changes(last) if last else None
-        if retrain:
-            return self._train(self._to_retrain(last, changes), anew=True)
-        if last is None or changes or force:
-            return self._train(self._new(message), anew=False)
-        if self._state(last)[0] is LifeState.INITIALIZED:  # its training did not come to its end
-            if message and message != last.comment:
-                last = self.experiment.amend(last, project=self.script.parent, message=message)
-            return self._train(last, anew=False)
-        raise RefusedError(
-            f"the code has not changed since snapshot {last.name}, which has been trained",
-            hint=f"type `{self.typed('train')} --retrain` to train it again, or `--force` for a new snapshot of it",
-        )
+    def train(self, message: str | None, default: str | None, *, retrain: bool, force: bool) -> Snapshot:
+        """Train: changed code makes a new snapshot, unchanged code is refused when it has been trained.
+
+        Args:
+            message: What to say about the snapshot, in place of what has been said.
+            default: What to say about a new one without a message.
+            retrain: Reset the last snapshot.
+            force: Make a new snapshot of unchanged code.
+        """
+        with ExitStack() as training:
+            with _alone(self._made_experiment()):
+                snapshot, anew = self._to_train(message or default, retrain=retrain, force=force)
+                training.enter_context(Life(snapshot.folder).training(self.typed("train")))
+            if message and message != snapshot.comment:
+                snapshot = self.experiment().amend(snapshot, project=self.script.parent, message=message)
+            self._train(snapshot, anew=anew)
+        return snapshot
 
     def usable(self, command: str, *, ignore: bool) -> tuple[Snapshot, DataFolder]:
         """Return the last snapshot, if its model can be used, and where the model lies.
@@ -96,13 +94,11 @@ class Session:
                 f"the code has changed since snapshot {last.name} ({_named(changes)})",
                 hint=f"type `{train}` for a new snapshot, or `{self.typed(command)} --ignore` to use the last one",
             )
-        life = Life(last.folder)
         _, models = self._state(last)
         if models is None:
-            problem = (
-                "has no model yet: its training goes on" if life.is_training else "has not been trained to its end"
-            )
-            hint = "wait for its first model" if life.is_training else f"type `{train}` to go on with it"
+            is_training = Life(last.folder).is_training
+            problem = "has no model yet: its training goes on" if is_training else "has not been trained to its end"
+            hint = "wait for its first model" if is_training else f"type `{train}` to go on with it"
             raise RefusedError(f"snapshot {last.name} {problem}", hint=hint)
         return last, models
 
@@ -118,9 +114,12 @@ class Session:
         mark = Life(models.folder).mark
         self.task.snapshot, self.task.models = snapshot, models
         self.task.load_model()
-        with recorded(self.task, open_tracking(), life.run_id):
+        tracking = open_tracking()
+        with tracking.joined(life.run_id), recorded(self.task, tracking, life.run_id):
             self.task.test()
         life.tested(mark)
+        if not mark:
+            click.echo(f"the training of {snapshot.name} goes on; test it again when it has ended", err=True)
         return snapshot
 
     def load(self, command: str, *, ignore: bool) -> Snapshot:
@@ -137,7 +136,10 @@ class Session:
             raise RefusedError("there is no snapshot to amend", hint=f"type `{self.typed('train')}`")
         changes = self.changes(last)
         if not changes and message is None:
-            raise RefusedError(f"nothing has changed since snapshot {last.name}", hint="there is nothing to amend")
+            raise RefusedError(
+                f"nothing has changed since snapshot {last.name}",
+                hint=f"type `{self.typed('amend')} -m MESSAGE` to give it another comment",
+            )
         if Life(last.folder).is_training:
             raise RefusedError(f"snapshot {last.name} is being trained", hint="wait for its end")
         if changes and any(job.snapshot == last.name for job in find_home().jobs()):
@@ -145,28 +147,25 @@ class Session:
                 f"snapshot {last.name} is what jobs ran, and must stay what it was",
                 hint=f"type `{self.typed('train')}`",
             )
-        return self.experiment.amend(last, project=self.script.parent, message=message)
+        return self.experiment().amend(last, project=self.script.parent, message=message)
 
     def status(self) -> dict[str, Any]:
         """Return where the script stands."""
-        try:
-            Library().get_experiment(self.script.parent.name)
-        except ExperimentNotFoundError:
-            return {"experiment": self.script.parent.name, "snapshot": None, "state": None}
+        name = self.script.parent.name
         last = self.last()
         if last is None:
-            return {"experiment": self.experiment.name, "snapshot": None, "state": None}
+            return {"experiment": name, "snapshot": None, "state": None}
         life, changes = Life(last.folder), self.changes(last)
         state, found = self._state(last)
         models = found or last
         return {
-            "experiment": self.experiment.name,
+            "experiment": name,
             "snapshot": last.name,
             "comment": last.comment,
             "state": str(state),
             "training": life.is_training,
             "run_id": life.run_id or None,
-            "measured": models.latest() | (last.latest() if state is LifeState.TESTED else {}),
+            "measured": models.latest(tested=False) | (last.latest() if state is LifeState.TESTED else {}),
             "models": [name for name in dict.fromkeys(models.model_files) if (models.folder / name).exists()],
             "modified": list(changes.modified),
             "removed": list(changes.removed),
@@ -174,11 +173,11 @@ class Session:
         }
 
     def _state(self, snapshot: Snapshot) -> tuple[LifeState, DataFolder | None]:
-        """Return how far a snapshot has come, by hand or by a job, and where its model lies, if it has one."""
+        """Return how far a snapshot has come, by hand or by a job, and where its newest model lies, if it has one."""
         life = Life(snapshot.folder)
-        if life.state is not LifeState.INITIALIZED:
-            return life.state, snapshot
         models = trained_place(find_home(), snapshot.name, snapshot.folder)
+        if models is None and not life.is_training and life.mark:
+            return life.state, snapshot  # it keeps no files
         mark = Life(models.folder).mark if models and not life.is_training else ""
         if not mark:
             return LifeState.INITIALIZED, models
@@ -199,26 +198,61 @@ class Session:
             )
         return last
 
-    def _new(self, message: str | None) -> Snapshot:
-        return self.experiment.make_snapshot(
-            *([message] if message else []), project=self.script.parent, script=self.script.name
+    def _to_train(self, comment: str | None, *, retrain: bool, force: bool) -> tuple[Snapshot, bool]:
+        """Return the snapshot to train, and whether what it has is to be dropped."""
+        last = self.last()
+        changes = self.changes(last) if last else None
+        if retrain:
+            return self._to_retrain(last, changes), True
+        if last is None or changes or force:
+            words = [comment] if comment else []
+            return self.experiment().make_snapshot(*words, project=self.script.parent, script=self.script.name), False
+        if Life(last.folder).is_training or self._state(last)[0] is LifeState.INITIALIZED:
+            return last, False  # its training did not come to its end
+        raise RefusedError(
+            f"the code has not changed since snapshot {last.name}, which has been trained",
+            hint=f"type `{self.typed('train')} --retrain` to train it again, or `--force` for a new snapshot of it",
         )
 
-    def _train(self, snapshot: Snapshot, *, anew: bool) -> Snapshot:
-        life = Life(snapshot.folder)
-        tracking = open_tracking()
-        with life.training():
-            self.task.snapshot = snapshot
-            go_on = "" if anew else life.run_id
-            run = _run(tracking, self.experiment.name, snapshot, go_on)
-            with run as run_id, recorded(self.task, tracking, run_id):
-                life.forget()  # not before there is a run: what was trained stays when there is no store
-                if anew:
-                    snapshot.reset()
-                life.run_id = run_id
-                self.task.record.parameters(self.task.parameters())
-                self.task.train()
-        return snapshot
+    def _made_experiment(self) -> Experiment:
+        """Return the experiment of the script's folder; it is made if there is none."""
+        name = self.script.parent.name
+        try:
+            check_experiment_name(name)
+        except InvalidParameterError as error:
+            raise InvalidParameterError(
+                f"the folder {name!r} of the script gives its name to the experiment, and cannot", hint="rename it"
+            ) from error
+        found = Library().open_experiment(name)
+        found.link_local_repo(self.script.parent)
+        return found
+
+    def _is_own(self, snapshot: Snapshot) -> bool:
+        """Tell whether a snapshot is of this script, and not of one in another folder that is still there."""
+        folder = Path(snapshot.project_dir)
+        return snapshot.script == self.script.name and (folder == self.script.parent or not folder.is_dir())
+
+    def _train(self, snapshot: Snapshot, *, anew: bool) -> None:
+        life, tracking = Life(snapshot.folder), open_tracking()
+        self.task.snapshot = snapshot
+        go_on = "" if anew else life.run_id
+        run = _run(tracking, self.script.parent.name, snapshot, go_on)
+        with run as run_id, tracking.joined(run_id), recorded(self.task, tracking, run_id):
+            life.forget()  # not before there is a run: what was trained stays when there is no store
+            if anew:
+                snapshot.reset()
+            life.run_id = run_id
+            self.task.record.parameters(self.task.parameters())
+            self.task.train()
+            snapshot.drop_test_data()  # of a model on the way
+
+
+@contextmanager
+def _alone(experiment: Experiment) -> Iterator[None]:
+    """Let one process at a time decide which snapshot of an experiment it trains."""
+    with (experiment.path / "train.lock").open("ab") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
 
 
 def open_tracking() -> Tracking:
@@ -230,10 +264,11 @@ def open_tracking() -> Tracking:
 
 
 class _Run:
-    """A run that is told; when it cannot be, that is said once: the snapshot has it all the same."""
+    """A run that is told; what it does not take is said once, and nothing more is tried where the store is gone."""
 
     def __init__(self, tracking: Tracking, run_id: str) -> None:
         self._tracking, self._run_id = tracking, run_id
+        self._said: set[str] = set()
 
     def log(self, values: Mapping[str, float], step: int) -> None:
         """Log numbers by name."""
@@ -249,8 +284,11 @@ class _Run:
         try:
             what()
         except DioptraError as error:
-            click.echo(f"Warning: the MLflow run {self._run_id} cannot be written to: {error.message}", err=True)
-            self._run_id = ""
+            if error.message not in self._said:
+                click.echo(f"Warning: the MLflow run {self._run_id} cannot be written to: {error.message}", err=True)
+                self._said.add(error.message)
+            if isinstance(error, StoreUnreachableError):
+                self._run_id = ""
 
 
 @contextmanager
@@ -275,7 +313,7 @@ def _run(tracking: Tracking, experiment: str, snapshot: Snapshot, go_on: str) ->
     try:
         yield run_id
         status = "FINISHED"
-    except KeyboardInterrupt:
+    except (KeyboardInterrupt, SystemExit):
         status = "KILLED"
         raise
     finally:

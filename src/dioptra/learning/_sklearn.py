@@ -14,7 +14,7 @@ from sklearn.metrics import accuracy_score, r2_score
 from sklearn.utils.validation import check_is_fitted
 
 from dioptra.errors import InvalidParameterError, RefusedError, UsageError
-from dioptra.experiment import DataFolder, Logger, is_past_version
+from dioptra.experiment import DataFolder, Logger, version_of
 from dioptra.learning import _skops
 from dioptra.learning._metrics import by_name, not_written
 from dioptra.learning._model_files import ModelFiles
@@ -24,6 +24,8 @@ from dioptra.learning._task import BaseTask
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
+
+    from dioptra.experiment._live_modules import Modules
 
 __all__ = ["SklearnTask"]
 
@@ -113,7 +115,7 @@ class SklearnTask(BaseTask):
             raise UsageError(problem, hint="leave epochs at 1")
         made = clone(self._given)
         if isinstance(self.snapshot, DataFolder):
-            _skops.dump(made, self.trusted_types)  # before the work, not after it
+            self._dump(made)  # before the work, not after it
         free = {name for name, value in made.get_params().items() if value is None}
         return made.set_params(**{n: self._seed for n in free if n.rpartition("__")[2] == "random_state"})
 
@@ -157,7 +159,7 @@ class SklearnTask(BaseTask):
     def measure(self, x: Any, y: Any) -> dict[str, float]:
         """Return each metric of the model on these samples."""
         answers = self.predict(x)
-        return {name: float(metric(y, answers)) for name, metric in by_name(self.get_metric(), "metric").items()}
+        return {name: _number(name, f(y, answers)) for name, f in by_name(self.get_metric(), "metric").items()}
 
     # New samples.
 
@@ -219,7 +221,7 @@ class SklearnTask(BaseTask):
         if Path(filename).suffix != ".skops":
             raise UsageError(f"{filename!r} is no skops file", hint="name it such as 'final.skops'")
         if isinstance(self.snapshot, DataFolder):
-            ModelFiles(self.snapshot).save(filename, _skops.dump(self.estimator, self.trusted_types))
+            ModelFiles(self.snapshot).save(filename, self._dump(self.estimator))
 
     def load_model(self, filename: str | None = None) -> None:
         """Load the named model, by default the newest one.
@@ -228,15 +230,29 @@ class SklearnTask(BaseTask):
             RefusedError: There is none, it is not what was saved, or it holds types that are not trusted.
         """
         path, content = ModelFiles(self.models).read(filename)
-        past = is_past_version(self)
         try:
-            self.estimator = _skops.load(content, () if past else self.trusted_types)
+            self.estimator = self._load(content)
         except Exception as error:  # what a foreign format can raise, nobody lists
             reason = str(error) if isinstance(error, RefusedError) else f"{type(error).__name__}: {error}"
-            raise RefusedError(
-                f"the model file {str(path)!r} cannot be loaded ({reason})",
-                hint="a file finds only the types of today, not those of a past version" if past else "",
-            ) from error
+            raise RefusedError(f"the model file {str(path)!r} cannot be loaded ({reason})") from error
+
+    def _load(self, content: bytes) -> Any:
+        """Load a skops file; in a past version, the types of its own code are those of that version."""
+        version = version_of(self)
+        if version is None:
+            return _skops.load(content, self.trusted_types)
+        trusted = [_in_version(version, name) for name in self.trusted_types]
+        with version.visible():
+            return _skops.load(_skops.renamed(content, version.full_name), trusted)
+
+    def _dump(self, estimator: Any) -> bytes:
+        """Return a skops file that names types as the task's own code does."""
+        version = version_of(self)
+        if version is None:
+            return _skops.dump(estimator, self.trusted_types)
+        with version.visible():
+            content = _skops.dump(estimator, [_in_version(version, name) for name in self.trusted_types])
+        return _skops.renamed(content, version.plain_name)
 
     def parameters(self) -> Mapping[str, Any]:
         """Return what to record of the settings: the estimator, and the number of epochs."""
@@ -244,8 +260,27 @@ class SklearnTask(BaseTask):
         return {"estimator": name, "epochs": self.epochs, "scikit_learn": sklearn.__version__}
 
 
+def _in_version(version: Modules, name: str) -> str:
+    """Return the full name of a type such as `my_module.MyTransformer`: of a past version, or installed."""
+    module, _, kind = name.rpartition(".")
+    if full := version.full_name(module):
+        version.load(full)
+    return f"{full or module}.{kind}"
+
+
+def _number(name: str, value: Any) -> float:
+    try:
+        return float(value)
+    except (TypeError, ValueError) as error:
+        problem = f"the metric {name} returned a {type(value).__name__} and not a number"
+        raise UsageError(problem, hint="return one number, or give several metrics by name") from error
+
+
 def _pair(data: Any, method: str) -> Pair:
     if not isinstance(data, tuple | list) or len(data) != 2:
         raise UsageError(f"{method} returned a {type(data).__name__}", hint="return (x, y): samples and targets")
     x, y = data
+    for each in (x, y):
+        if not hasattr(each, "__len__"):
+            raise UsageError(f"{method} returned a {type(each).__name__} among (x, y)", hint="return arrays or lists")
     return x, y

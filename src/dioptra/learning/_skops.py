@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+import json
+from collections.abc import Callable, Collection
 from typing import Any
 
 from dioptra.errors import RefusedError, UsageError
+from dioptra.storage import with_member
 
-__all__ = ["dump", "load"]
+__all__ = ["dump", "load", "renamed"]
 
 # Parts of scikit-learn's own models that skops leaves to its user: arrays with a shell of C, settings, plain functions.
 # A forged one can crash the process, but the manifest's hash is checked before.
@@ -76,6 +78,29 @@ def load(content: bytes, trusted: Collection[str]) -> Any:
     if unknown := _unknown(content, trusted):
         raise RefusedError(f"it holds types that are not known to be harmless ({unknown})")
     return skops.io.loads(content, trusted=[*_PARTS, *trusted])
+
+
+def renamed(content: bytes, name_of: Callable[[str], str | None]) -> bytes:
+    """Return a skops file whose types lie in modules of other names.
+
+    Args:
+        content: The file.
+        name_of: Gives another name of a module, or None to leave it.
+
+    Raises:
+        Exception: It is no skops file.
+    """
+    return with_member(content, "schema.json", lambda text: json.dumps(_with_modules(json.loads(text), name_of)))
+
+
+def _with_modules(node: Any, name_of: Callable[[str], str | None]) -> Any:
+    if isinstance(node, list):
+        return [_with_modules(part, name_of) for part in node]
+    if not isinstance(node, dict):
+        return node
+    module = node.get("__module__")
+    own = {"__module__": name_of(module) or module} if isinstance(module, str) else {}
+    return {name: _with_modules(part, name_of) for name, part in node.items()} | own
 
 
 def _unknown(content: bytes, trusted: Collection[str]) -> str:

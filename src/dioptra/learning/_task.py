@@ -122,7 +122,10 @@ class BaseTask(ABC):
         if name == "__main__":
             from dioptra.learning._command_line import run_command
 
-            sys.exit(run_command(self, Path(os.path.abspath(caller["__file__"])), sys.argv[1:], message))  # noqa: PTH100
+            file = Path(os.path.abspath(caller.get("__file__", "<none>")))  # noqa: PTH100  # links are kept
+            if hasattr(sys, "ps1") and not file.is_file():
+                return  # a notebook or an interpreter: a plain object
+            sys.exit(run_command(self, file, sys.argv[1:], message))
         context = current_import()
         if context is not None and context.module_name == name:
             context.accept(self)

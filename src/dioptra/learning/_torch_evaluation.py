@@ -12,6 +12,7 @@ from dioptra.errors import InvalidParameterError
 from dioptra.learning._sample_files import check_kinds, fit_samples, read_samples, write_result
 from dioptra.learning._torch_batches import on_device
 from dioptra.learning._torch_model import TorchModel
+from dioptra.learning._wire import is_shape
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -21,6 +22,9 @@ __all__ = ["Evaluation"]
 
 class Evaluation(TorchModel):
     """How a task evaluates: `eval_path` -> `load_sample`, `eval` -> `prepare_eval`, `forward_eval`, `postprocess`."""
+
+    eval_batch: int = 256
+    """How many samples of a file are evaluated at once."""
 
     # What a script says.
 
@@ -44,7 +48,7 @@ class Evaluation(TorchModel):
         """
         sample = self.load_sample(Path(input_path))
         try:
-            result = self.eval(sample)
+            result = self._eval_in_pieces(sample)
         except (RuntimeError, ValueError, IndexError) as error:
             self._check_shape(sample, Path(input_path), error)
             raise
@@ -58,11 +62,22 @@ class Evaluation(TorchModel):
         writes = not own_way and type(self).store_result is Evaluation.store_result
         check_kinds(input_path if reads else None, output_path if writes else None)
 
+    def _eval_in_pieces(self, sample: Any) -> Any:
+        """Return the result for samples of which not all need fit into memory at once, if its pieces can be joined."""
+        if not isinstance(sample, torch.Tensor) or not sample.ndim or len(sample) <= self.eval_batch:
+            return self.eval(sample)
+        pieces = sample.split(self.eval_batch)
+        first = self.eval(pieces[0])
+        if not isinstance(first, torch.Tensor | np.ndarray) or not first.ndim or len(first) != len(pieces[0]):
+            return self.eval(sample)
+        return np.concatenate([_to_array(first), *(_to_array(self.eval(piece)) for piece in pieces[1:])])
+
     def _check_shape(self, sample: Any, path: Path, error: Exception) -> None:
         wanted = self.describe_input()["sample_shape"]
-        if not isinstance(sample, torch.Tensor) or wanted is None or tuple(sample.shape[1:]) == tuple(wanted):
+        if not isinstance(sample, torch.Tensor) or wanted is None or is_shape(tuple(sample.shape[1:]), wanted):
             return
         have, want = (" x ".join(map(str, shape)) or "one number" for shape in (sample.shape[1:], wanted))
+        want = want.replace("-1", "any")
         raise InvalidParameterError(
             f"{str(path)!r} holds samples of {have}, and the model was trained with {want}",
             hint="give it such samples",

@@ -93,23 +93,31 @@ class TorchModel(BaseTask):
         if str(self.device) == "auto":
             self.device = _best_device()
         try:
-            self.device = torch.device(self.device)
-            torch.empty(0, device=self.device)
-        except (RuntimeError, AssertionError, NotImplementedError) as error:
-            reason = str(error).partition("\n")[0]
+            device = torch.device(self.device)
+            torch.zeros(1, device=device).item()
+        except (RuntimeError, AssertionError, NotImplementedError, TypeError) as error:
+            reason = str(error).partition("\n")[0].partition(". ")[0][:200]
             raise RefusedError(
                 f"the device {str(self.device)!r} cannot be used ({reason})", hint="choose 'auto' or 'cpu'"
             ) from error
+        self.device = device
 
     def describe_input(self) -> Mapping[str, Any]:
         """Return what `predict` expects: shape and type of the samples that the model was trained with."""
         return self._input or super().describe_input()
 
     def notice_input(self, sample: Any) -> None:
-        """Remember shape and type of what the model is trained with, from a batch; also in the script's own data."""
+        """Remember shape and type of what the model is trained with, from a batch; also in the script's own data.
+
+        A size that differs from one batch to another is -1, any length.
+        """
         inputs = inputs_of(sample)
-        if isinstance(inputs, torch.Tensor) and inputs.ndim:
-            self._input = {"sample_shape": tuple(inputs.shape[1:]), "dtype": str(inputs.dtype).removeprefix("torch.")}
+        if not isinstance(inputs, torch.Tensor) or not inputs.ndim:
+            return
+        known = self._input
+        shape = _joined(known["sample_shape"], tuple(inputs.shape[1:])) if known else tuple(inputs.shape[1:])
+        if known is None or shape != known["sample_shape"]:
+            self._input = {"sample_shape": shape, "dtype": str(inputs.dtype).removeprefix("torch.")}
             with self.snapshot.custom_storage() as storage:
                 storage.store("input", self._input)
 
@@ -162,10 +170,18 @@ def _best_device() -> str:
     return "mps" if torch.backends.mps.is_available() else "cpu"
 
 
+def _joined(known: tuple[int, ...] | None, shape: tuple[int, ...]) -> tuple[int, ...] | None:
+    """Return what two shapes have in common: -1 where they differ, None when even their lengths do."""
+    if known is None or len(known) != len(shape):
+        return None
+    return tuple(a if a == b else -1 for a, b in zip(known, shape, strict=True))
+
+
 def _as_input(kept: Any) -> Mapping[str, Any] | None:
     if not isinstance(kept, Mapping):
         return None
-    return {"sample_shape": tuple(kept["sample_shape"]), "dtype": str(kept["dtype"])}
+    shape = kept["sample_shape"]
+    return {"sample_shape": None if shape is None else tuple(shape), "dtype": str(kept["dtype"])}
 
 
 def _weights(model: nn.Module) -> dict[str, torch.Tensor]:

@@ -121,8 +121,9 @@ class Training(Resuming):
         self.model.train()
         means = Means(on_cpu=torch.device(self.device).type == "cpu")
         total, shown_at, count = length_of(dataset), time.monotonic(), 0
+        is_first = self._input is None
         for count, sample in enumerate(dataset, 1):
-            if count == 1 and self._input is None:
+            if is_first:
                 self.notice_input(sample)
             losses = self.iteration(sample)
             means.add(losses)

@@ -11,7 +11,7 @@ from dioptra.errors import DioptraError, suggest
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-__all__ = ["JSON", "NPZ", "cast", "failure", "read_json", "read_npz", "write_json", "write_npz"]
+__all__ = ["JSON", "NPZ", "cast", "failure", "is_shape", "read_json", "read_npz", "write_json", "write_npz"]
 
 JSON, NPZ = "application/json", "application/x-npz"
 EXAMPLE = 'write {"inputs": [sample, sample, ...]}'
@@ -171,7 +171,7 @@ def cast(array: NDArray[Any], shape: tuple[int, ...] | None, dtype: str) -> NDAr
     if array.dtype.kind not in KINDS.get(target.kind, target.kind):
         held = WORDS.get(array.dtype.kind, array.dtype.name)
         raise _invalid(f"the samples hold {held}", hint=f"the model takes {target.name}")
-    if shape is not None and not _is_shape(array.shape[1:], shape):
+    if shape is not None and not is_shape(array.shape[1:], shape):
         raise _wrong_shape(array.shape, shape)
     if target.kind in "iu" and array.size:
         bounds = np.iinfo(target)
@@ -187,13 +187,14 @@ def cast(array: NDArray[Any], shape: tuple[int, ...] | None, dtype: str) -> NDAr
     return fitted
 
 
-def _is_shape(have: tuple[int, ...], want: tuple[int, ...]) -> bool:
+def is_shape(have: tuple[int, ...], want: tuple[int, ...]) -> bool:
+    """Tell whether a shape is the wanted one, in which -1 is any size."""
     return len(have) == len(want) and all(b in (-1, a) for a, b in zip(have, want, strict=True))
 
 
 def _wrong_shape(have: tuple[int, ...], want: tuple[int, ...]) -> DioptraError:
     words = "(" + ", ".join("any" if size < 0 else str(size) for size in want) + ("," if len(want) == 1 else "") + ")"
-    if _is_shape(have, want):
+    if is_shape(have, want):
         return _invalid(f"this is one sample of shape {have}", hint="send a list of samples, [sample] for a single one")
     return _invalid(f"a sample has shape {have[1:]}", hint=f"the model takes {words}")
 

@@ -164,7 +164,7 @@ class _Reader:
         from ruamel.yaml.error import MarkedYAMLError, YAMLError
 
         try:
-            self._refuse_tags(YAML(typ="safe", pure=True).scan(text))
+            self._refuse_tokens(YAML(typ="safe", pure=True).scan(text))
             root: Node | None = YAML(typ="safe", pure=True).compose(text)
         except MarkedYAMLError as error:
             mark = error.problem_mark
@@ -177,9 +177,16 @@ class _Reader:
         self._check(root)
         return root
 
-    def _refuse_tags(self, tokens: Iterable[Any]) -> None:
+    def _refuse_tokens(self, tokens: Iterable[Any]) -> None:
+        """Refuse tags, and levels over levels, whose reading would take minutes."""
+        depth = 0
         for token in tokens:
-            if type(token).__name__ == "TagToken":
+            kind = type(token).__name__
+            depth += kind.endswith("StartToken") - kind.endswith("EndToken")
+            if depth > MAX_DEPTH + 1:
+                place = f"{self.file} line {token.start_mark.line + 1}"
+                raise InvalidProjectError(f"is nested too deep (limit {MAX_DEPTH} levels)", where=place)
+            if kind == "TagToken":
                 tag = "".join(str(part) for part in token.value if part)
                 place = f"{self.file} line {token.start_mark.line + 1}"
                 raise InvalidProjectError(f"YAML tags are not allowed ({tag})", where=place, hint="write plain values")

@@ -1,6 +1,6 @@
 """Bytes: the home and what lies in it, what is fetched from elsewhere, and the one place that unpacks archives."""
 
-from dioptra.storage._archives import BUNDLE_LIMITS, DATA_LIMITS, ArchiveLimits, unpack_tar
+from dioptra.storage._archives import BUNDLE_LIMITS, DATA_LIMITS, ArchiveLimits, unpack_tar, with_member
 from dioptra.storage._arrays import read_arrays
 from dioptra.storage._hashes import ContentHash, hash_content
 from dioptra.storage._home import PROJECT_HOME, AttemptPaths, Home, find_home, make_home, write_aside
@@ -23,5 +23,6 @@ __all__ = [
     "make_home",
     "read_arrays",
     "unpack_tar",
+    "with_member",
     "write_aside",
 ]

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import bz2
 import gzip
+import io
 import lzma
 import os
 import shutil
 import tarfile
 import tempfile
 import unicodedata
+import zipfile
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -19,7 +21,7 @@ from typing import IO, Any, cast
 
 from dioptra.errors import ArchiveError
 
-__all__ = ["BUNDLE_LIMITS", "DATA_LIMITS", "ArchiveLimits", "unpack_tar"]
+__all__ = ["BUNDLE_LIMITS", "DATA_LIMITS", "ArchiveLimits", "unpack_tar", "with_member"]
 
 _MODES = ("r:", "r:gz", "r:bz2", "r:xz")
 # All that the standard readers raise on damaged bytes, as fuzzing them has shown.
@@ -28,6 +30,16 @@ _CHUNK = 1 << 17
 _PART_BYTES = 255  # the longest name that file systems take
 _SHOWN = 120  # characters of a name in an error
 _HEADERS = 4096  # bytes of headers and padding that a member may have
+
+
+def with_member(archive: bytes, name: str, change: Callable[[str], str]) -> bytes:
+    """Return a zip file in memory in which the text of one member is another; the file is one that can be trusted."""
+    made = io.BytesIO()
+    with zipfile.ZipFile(io.BytesIO(archive)) as old, zipfile.ZipFile(made, "w") as new:
+        for member in old.infolist():
+            content = old.read(member)
+            new.writestr(member, change(content.decode()).encode() if member.filename == name else content)
+    return made.getvalue()
 
 
 @dataclass(frozen=True)

@@ -8,6 +8,7 @@ import logging
 import os
 import re
 import sqlite3
+import sys
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import closing, contextmanager
@@ -153,6 +154,32 @@ class Tracking:
         """Let a run go on that has ended, or whose process was killed."""
         with self._translated():
             self._client.update_run(run_id, status="RUNNING")
+
+    @contextmanager
+    def joined(self, run_id: str) -> Iterator[None]:
+        """Let what logs to MLflow without naming a run log to this one inside the block, unless it chose another store.
+
+        The run is running inside the block, and FINISHED after it if something joined it.
+        """
+        mlflow = sys.modules.get("mlflow")
+        if not run_id or (
+            mlflow and mlflow.tracking.is_tracking_uri_set() and absolute(mlflow.get_tracking_uri()) != self.uri
+        ):
+            yield
+            return
+        names = TrackedRun(run_id, "", self.uri, self._artifact_root).environment()
+        del names["MLFLOW_EXPERIMENT_ID"]
+        before = {name: os.environ.get(name) for name in names}
+        os.environ.update(names)
+        try:
+            yield
+        finally:
+            mlflow = sys.modules.get("mlflow")
+            if mlflow and (active := mlflow.active_run()) and active.info.run_id == run_id:
+                mlflow.end_run()
+            for name, value in before.items():
+                os.environ.pop(name, None)
+                os.environ.update({name: value} if value is not None else {})
 
     def run(self, run_id: str) -> Run:
         """Return what a run has recorded."""
