@@ -18,7 +18,7 @@ from dioptra.learning._torch_model import TorchModel
 __all__ = ["CHECKPOINT_FILE", "Resuming"]
 
 CHECKPOINT_FILE = "checkpoint.pt"
-_ANEW = "type `train --retrain` to train anew"
+_ANEW = "type `python SCRIPT train --retrain` to train anew"
 
 
 class Resuming(TorchModel):
