@@ -42,20 +42,21 @@ def check_paths(infile: Path, outfile: Path) -> None:
         raise InvalidParameterError(f"{str(outfile)!r} would be written over itself", hint="name another file")
 
 
-def check_kinds(infile: Path | None, outfile: Path | None) -> None:
-    """Check that samples can be read from one file and a result be written to another, before there is a result.
+def check_kinds(task: object, backend: type, infile: Path, outfile: Path) -> None:
+    """Check that a backend can read samples from one file and write a result to another, before there is a result.
 
     Args:
-        infile: What `read_samples` will be given; None if it will not.
-        outfile: What `write_result` will be given; None if it will not.
+        task: What evaluates; a file that it reads or writes in a way of its own may be of any kind.
+        backend: The class whose `eval_path`, `load_sample` and `store_result` know `npz` and `csv`.
+        infile: Where the samples are.
+        outfile: Where the result will be.
 
     Raises:
         InvalidParameterError: The suffix is another one.
     """
-    if infile is not None:
-        _kind(infile, "read")
-    if outfile is not None:
-        _kind(outfile, "write")
+    for step, file, do in (("load_sample", infile, "read"), ("store_result", outfile, "write")):
+        if all(getattr(type(task), name) is getattr(backend, name) for name in ("eval_path", step)):
+            _kind(file, do)
 
 
 def fit_samples(samples: NDArray[np.generic], dtype: str, path: Path) -> NDArray[np.generic]:

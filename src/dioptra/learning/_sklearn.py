@@ -192,10 +192,7 @@ class SklearnTask(BaseTask):
     def check_files(self, input_path: Path, output_path: Path) -> None:
         """Check the files, and their kinds unless the task reads or writes them in a way of its own."""
         super().check_files(input_path, output_path)
-        own_way = type(self).eval_path is not SklearnTask.eval_path
-        reads = not own_way and type(self).load_sample is SklearnTask.load_sample
-        writes = not own_way and type(self).store_result is SklearnTask.store_result
-        check_kinds(input_path if reads else None, output_path if writes else None)
+        check_kinds(self, SklearnTask, input_path, output_path)
 
     def load_sample(self, path: Path) -> Any:
         """Read samples `(n, ...)` from a file; by default from `npz` or `csv`."""

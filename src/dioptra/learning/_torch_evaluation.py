@@ -57,10 +57,7 @@ class Evaluation(TorchModel):
     def check_files(self, input_path: Path, output_path: Path) -> None:
         """Check the files, and their kinds unless the task reads or writes them in a way of its own."""
         super().check_files(input_path, output_path)
-        own_way = type(self).eval_path is not Evaluation.eval_path
-        reads = not own_way and type(self).load_sample is Evaluation.load_sample
-        writes = not own_way and type(self).store_result is Evaluation.store_result
-        check_kinds(input_path if reads else None, output_path if writes else None)
+        check_kinds(self, Evaluation, input_path, output_path)
 
     def _eval_in_pieces(self, sample: Any) -> Any:
         """Return the result for samples of which not all need fit into memory at once, if its pieces can be joined."""
