@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Any, Self
 
-__all__ = ["Job", "JobStatus", "now"]
+__all__ = ["Dependency", "Job", "JobStatus", "Queue", "Worker", "now"]
 
 
 def now() -> datetime:
@@ -34,6 +34,42 @@ class JobStatus(StrEnum):
 
 
 @dataclass(frozen=True, kw_only=True)
+class Dependency:
+    """Another job that a job waits for, and what it takes from it."""
+
+    job: str  # its id
+    parameter: str = ""  # of the job that waits; empty if it takes nothing
+    outcome: str = ""  # what the parameter gets: `id`, `run_id`, `snapshot` or `output_dir` of the other job
+
+
+@dataclass(frozen=True, kw_only=True)
+class Queue:
+    """A name that jobs wait under, and what waits there."""
+
+    name: str
+    locked: bool = False  # takes no new jobs
+    workers: int = 0  # how many listen now
+    queued: int = 0
+    started: int = 0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Worker:
+    """A process that claims jobs from queues and runs them."""
+
+    id: str
+    name: str
+    host: str
+    pid: int
+    queues: tuple[str, ...]
+    slots: int
+    version: str
+    started_at: datetime
+    beat_at: datetime  # when it last said that it lives
+    is_alive: bool  # whether that is recent enough
+
+
+@dataclass(frozen=True, kw_only=True)
 class Job:
     """One entry point with its parameter values, and what became of it."""
 
@@ -53,6 +89,16 @@ class Job:
     verifies: str = ""  # the id of the job that it is a repetition of
     exit_code: int | None = None
     reason: str = ""
+    queue: str = ""  # empty: run here and now, not by a worker
+    name: str = ""
+    tags: tuple[str, ...] = ()
+    priority: int = 0  # higher ones first
+    timeout: float | None = None  # seconds of an attempt
+    retries: int = 0  # how often it is started again when its worker is lost
+    retry_of: str = ""  # the id of the job that it was made from
+    waits_for: tuple[Dependency, ...] = ()
+    worker: str = ""  # the name of the worker that has, or had, its last attempt
+    request: dict[str, Any] = field(default_factory=dict)  # what else a worker needs to run it
 
     def changed(self, **changes: Any) -> Self:
         """Return a copy of the record with some fields changed."""
@@ -75,7 +121,16 @@ class Job:
         """Build the record again from what `to_dict` returned."""
         known = {field.name: values[field.name] for field in dataclasses.fields(cls) if field.name in values}
         times = {name: _time(values.get(name)) for name in ("created_at", "started_at", "ended_at")}
-        return cls(**{**known, **times, "argv": tuple(values["argv"]), "status": JobStatus(values["status"])})
+        return cls(
+            **{
+                **known,
+                **times,
+                "argv": tuple(values["argv"]),
+                "status": JobStatus(values["status"]),
+                "tags": tuple(values.get("tags", ())),
+                "waits_for": tuple(Dependency(**each) for each in values.get("waits_for", ())),
+            }
+        )
 
 
 def _time(text: str | None) -> datetime | None:
