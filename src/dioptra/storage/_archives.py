@@ -1,35 +1,45 @@
-"""Unpack a tar archive from anywhere: what it holds can neither leave the folder nor fill the disk."""
+"""Unpack an archive from anywhere: what it holds can neither leave the folder nor fill the disk."""
 
 from __future__ import annotations
 
-import bz2
-import gzip
 import io
-import lzma
-import os
 import shutil
-import tarfile
 import tempfile
 import unicodedata
 import zipfile
-import zlib
-from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager
+from collections.abc import Callable, Generator
+from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import IO, Any, cast
+from typing import IO
 
 from dioptra.errors import ArchiveError
+from dioptra.storage._members import CHUNK, ArchiveLimits, Member, reading
+from dioptra.storage._tar import TAR_MODES, tar_members
+from dioptra.storage._zip import zip_members
 
-__all__ = ["BUNDLE_LIMITS", "DATA_LIMITS", "ArchiveLimits", "unpack_tar", "with_member"]
+__all__ = [
+    "ARCHIVE_SUFFIXES",
+    "BUNDLE_LIMITS",
+    "DATA_LIMITS",
+    "ArchiveLimits",
+    "is_archive",
+    "unpack",
+    "unpack_tar",
+    "with_member",
+]
 
-_MODES = ("r:", "r:gz", "r:bz2", "r:xz")
-# All that the standard readers raise on damaged bytes, as fuzzing them has shown.
-_DAMAGED = (tarfile.TarError, OSError, EOFError, zlib.error, lzma.LZMAError, ValueError, OverflowError, RecursionError)
-_CHUNK = 1 << 17
+ARCHIVE_SUFFIXES = {
+    ".zip": "zip",
+    ".tar": "r:",
+    ".tar.gz": "r:gz",
+    ".tgz": "r:gz",
+    ".tar.bz2": "r:bz2",
+    ".tar.xz": "r:xz",
+}
 _PART_BYTES = 255  # the longest name that file systems take
-_SHOWN = 120  # characters of a name in an error
-_HEADERS = 4096  # bytes of headers and padding that a member may have
+
+_Members = Callable[[Path, ArchiveLimits, int], Generator[tuple[Member, IO[bytes] | None]]]
 
 
 def with_member(archive: bytes, name: str, change: Callable[[str], str]) -> bytes:
@@ -40,20 +50,6 @@ def with_member(archive: bytes, name: str, change: Callable[[str], str]) -> byte
             content = old.read(member)
             new.writestr(member, change(content.decode()).encode() if member.filename == name else content)
     return made.getvalue()
-
-
-@dataclass(frozen=True)
-class ArchiveLimits:
-    """What an archive may hold at most."""
-
-    members: int = 5_000
-    total_bytes: int = 200_000_000
-    member_bytes: int = 50_000_000
-    ratio: int = 100  # unpacked bytes for each packed one, once they are more than a megabyte
-    path_bytes: int = 200
-    depth: int = 12
-    refused_names: frozenset[str] = frozenset()
-    refused_suffixes: tuple[str, ...] = ()
 
 
 BUNDLE_LIMITS = ArchiveLimits(
@@ -79,8 +75,38 @@ def unpack_tar(archive: Path, into: Path, *, mode: str = "r:gz", limits: Archive
 
     Source: CVE-2007-4559 and those after it; https://docs.python.org/3/library/tarfile.html#extraction-filters
     """
-    if mode not in _MODES:
-        raise ArchiveError(f"no mode '{mode}' for reading archives", hint=f"have: {', '.join(_MODES)}")
+    if mode not in TAR_MODES:
+        raise ArchiveError(f"no mode '{mode}' for reading archives", hint=f"have: {', '.join(TAR_MODES)}")
+    return _unpack_aside(archive, into, lambda file, limits, budget: tar_members(file, mode, limits, budget), limits)
+
+
+def is_archive(path: Path) -> bool:
+    """Tell whether a path is named as an archive that `unpack` takes."""
+    return _kind(path) is not None
+
+
+def unpack(archive: Path, into: Path, *, limits: ArchiveLimits = BUNDLE_LIMITS) -> Path:
+    """Do what `unpack_tar` does, with an archive whose suffix says its kind: one of `ARCHIVE_SUFFIXES`.
+
+    Raises:
+        ArchiveError: As there; or it has another suffix.
+    """
+    kind = _kind(archive)
+    if kind is None:
+        have = ", ".join(ARCHIVE_SUFFIXES)
+        raise ArchiveError(f"{archive.name!r} is no archive that can be unpacked", hint=f"name it with one of: {have}")
+    return (
+        _unpack_aside(archive, into, zip_members, limits)
+        if kind == "zip"
+        else unpack_tar(archive, into, mode=kind, limits=limits)
+    )
+
+
+def _kind(path: Path) -> str | None:
+    return next((kind for suffix, kind in ARCHIVE_SUFFIXES.items() if path.name.lower().endswith(suffix)), None)
+
+
+def _unpack_aside(archive: Path, into: Path, members: _Members, limits: ArchiveLimits) -> Path:
     if not archive.is_file():
         raise ArchiveError(f"there is no archive {archive}")
     existed = into.exists()
@@ -88,7 +114,7 @@ def unpack_tar(archive: Path, into: Path, *, mode: str = "r:gz", limits: Archive
     place.mkdir(parents=True, exist_ok=True)
     aside = Path(tempfile.mkdtemp(prefix=".unpack-", dir=place))
     try:
-        _unpack(archive, aside, mode, limits)
+        _unpack(archive, aside, members, limits)
         aside.chmod(0o755)
         _merge(aside, into) if existed else aside.replace(into)
     finally:
@@ -96,13 +122,11 @@ def unpack_tar(archive: Path, into: Path, *, mode: str = "r:gz", limits: Archive
     return into
 
 
-def _unpack(archive: Path, folder: Path, mode: str, limits: ArchiveLimits) -> None:
-    packed = archive.stat().st_size
-    budget = min(limits.total_bytes, max(packed * limits.ratio, 1_000_000))
+def _unpack(archive: Path, folder: Path, members: _Members, limits: ArchiveLimits) -> None:
+    left = min(limits.total_bytes, max(archive.stat().st_size * limits.ratio, 1_000_000))
     names = _Names(limits, archive.name)
-    with closing(_Bounded(_open(archive, mode), budget + _HEADERS * (limits.members + 1), archive.name)) as stream:
-        left = budget
-        for member, content in _members(stream, archive.name, limits):
+    with closing(members(archive, limits, left)) as found:
+        for member, content in found:
             path = names.claim(member)
             if content is None:
                 folder.joinpath(*path).mkdir(parents=True, exist_ok=True)
@@ -112,72 +136,27 @@ def _unpack(archive: Path, folder: Path, mode: str, limits: ArchiveLimits) -> No
                 _write(folder.joinpath(*path), member, content, archive.name)
 
 
-def _open(archive: Path, mode: str) -> IO[bytes]:
-    openers: dict[str, Any] = {"r:": open, "r:gz": gzip.open, "r:bz2": bz2.open, "r:xz": lzma.open}
-    return cast("IO[bytes]", openers[mode](archive, "rb"))
-
-
-def _check_size(member: tarfile.TarInfo, left: int, limits: ArchiveLimits, archive: str) -> None:
+def _check_size(member: Member, left: int, limits: ArchiveLimits, archive: str) -> None:
     if member.size > limits.member_bytes:
         raise ArchiveError(
-            f"member {_shown(member)} is {member.size} bytes", where=archive, hint=f"the limit is {limits.member_bytes}"
+            f"member {member} is {member.size} bytes", where=archive, hint=f"the limit is {limits.member_bytes}"
         )
     if left < 0:
-        raise ArchiveError(f"member {_shown(member)} makes the archive unpack to more than it may", where=archive)
+        raise ArchiveError(f"member {member} makes the archive unpack to more than it may", where=archive)
 
 
-def _members(
-    stream: _Bounded, archive: str, limits: ArchiveLimits
-) -> Iterator[tuple[tarfile.TarInfo, IO[bytes] | None]]:
-    """Yield each member that may be unpacked with its content, None for a folder."""
-    with _reading(archive):
-        reader: Any = tarfile.TarFile(fileobj=cast("Any", stream))
-    for count in range(limits.members + 1):
-        with _reading(archive):
-            member: tarfile.TarInfo | None = reader.next()
-            reader.members.clear()  # or a list of all members is kept
-        if member is None:
-            return _check_end(reader, stream, archive)
-        if count == limits.members:
-            raise ArchiveError(f"member {_shown(member)} is one too many; the limit is {count}", where=archive)
-        if not (member.isreg() or member.isdir()) or member.issparse():
-            raise ArchiveError(f"member {_shown(member)} is neither a file nor a folder", where=archive)
-        # A size below zero would make the reader come back to the same header for ever (CVE-2025-8194).
-        if member.size < 0:
-            raise ArchiveError(f"member {_shown(member)} has a damaged header", where=archive)
-        with _reading(archive):
-            content = reader.extractfile(member) if member.isreg() else None
-        yield member, content
-
-
-def _shown(member: tarfile.TarInfo) -> str:
-    name = repr(member.name)
-    return name if len(name) <= _SHOWN else f"{name[:_SHOWN]}...'"
-
-
-def _check_end(reader: tarfile.TarFile, stream: _Bounded, archive: str) -> None:
-    """Refuse an archive that was cut off: the tar reader takes a header it cannot read for the end."""
-    with _reading(archive):
-        stream.seek(reader.offset)
-        marker = stream.read(tarfile.BLOCKSIZE)
-        while stream.read(_CHUNK):  # to the end, where the checksum of a compressed file is compared
-            pass
-    if marker != bytes(tarfile.BLOCKSIZE):
-        raise ArchiveError("the archive is damaged or cut off", where=archive)
-
-
-def _write(path: Path, member: tarfile.TarInfo, content: IO[bytes], archive: str) -> None:
+def _write(path: Path, member: Member, content: IO[bytes], archive: str) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("xb") as file:
         left = member.size
         while left:
-            with _reading(archive):
-                chunk = content.read(min(left, _CHUNK))
+            with reading(archive):
+                chunk = content.read(min(left, CHUNK))
             if not chunk:
-                raise ArchiveError(f"member {_shown(member)} is cut off", where=archive)
+                raise ArchiveError(f"member {member} is cut off", where=archive)
             file.write(chunk)
             left -= len(chunk)
-    path.chmod(0o755 if member.mode & 0o100 else 0o644)
+    path.chmod(0o755 if member.is_executable else 0o644)
 
 
 def _merge(source: Path, into: Path) -> None:
@@ -192,14 +171,6 @@ def _merge(source: Path, into: Path) -> None:
         target.mkdir(exist_ok=True) if entry.is_dir() else entry.replace(target)
 
 
-@contextmanager
-def _reading(archive: str) -> Iterator[None]:
-    try:
-        yield
-    except _DAMAGED as error:
-        raise ArchiveError(f"the archive is damaged or of another kind: {error}", where=archive) from error
-
-
 @dataclass
 class _Names:
     """The names seen so far, compared as a file system that ignores case would."""
@@ -208,16 +179,16 @@ class _Names:
     archive: str
     seen: dict[str, tuple[str, bool]] = field(default_factory=dict)  # name as written and whether it is a folder
 
-    def claim(self, member: tarfile.TarInfo) -> tuple[str, ...]:
+    def claim(self, member: Member) -> tuple[str, ...]:
         """Return the parts of a member's path, or refuse it."""
         parts = tuple(part for part in member.name.split("/") if part not in ("", "."))
         if reason := self._refusal(member, parts) or self._clash(member, parts):
-            raise ArchiveError(f"member {_shown(member)} {reason}", where=self.archive)
+            raise ArchiveError(f"member {member} {reason}", where=self.archive)
         return parts
 
-    def _refusal(self, member: tarfile.TarInfo, parts: tuple[str, ...]) -> str:
+    def _refusal(self, member: Member, parts: tuple[str, ...]) -> str:
         name, limits = member.name, self.limits
-        if name.startswith("/") or ".." in parts or not (parts or member.isdir()):
+        if name.startswith("/") or ".." in parts or not (parts or member.is_folder):
             return "leaves the folder"
         if "\\" in name or not name.isprintable():
             return "has a name with a character that is not allowed"
@@ -227,10 +198,10 @@ class _Names:
             return "has a name that other programs act upon"
         return ""
 
-    def _clash(self, member: tarfile.TarInfo, parts: tuple[str, ...]) -> str:
+    def _clash(self, member: Member, parts: tuple[str, ...]) -> str:
         if not all(self._note("/".join(parts[:length]), folder=True) for length in range(1, len(parts))):
             return "lies in a folder whose name is taken"
-        free = self._note("/".join(parts), folder=member.isdir())
+        free = self._note("/".join(parts), folder=member.is_folder)
         return "" if free else "comes twice, or differs from another only in upper and lower case"
 
     def _note(self, name: str, *, folder: bool) -> bool:
@@ -244,35 +215,3 @@ class _Names:
 
 def _longest(parts: tuple[str, ...]) -> int:
     return max((len(part.encode()) for part in parts), default=0)
-
-
-class _Bounded:
-    """A stream to read that refuses to go beyond a limit, and to give much at once."""
-
-    def __init__(self, stream: IO[bytes], limit: int, archive: str) -> None:
-        self._stream, self._limit, self._archive = stream, limit, archive
-
-    def read(self, size: int = -1) -> bytes:
-        # The largest single read of the tar reader is an extended header, whose parser takes quadratic time.
-        if not 0 <= size <= _CHUNK:
-            raise ArchiveError("the archive has a damaged header", where=self._archive)
-        content = self._stream.read(size)
-        self._check(self._stream.tell())
-        return content
-
-    def seek(self, position: int, whence: int = os.SEEK_SET) -> int:
-        self._check(position)
-        return self._stream.seek(position, whence)
-
-    def tell(self) -> int:
-        return self._stream.tell()
-
-    def seekable(self) -> bool:
-        return True
-
-    def close(self) -> None:
-        self._stream.close()
-
-    def _check(self, position: int) -> None:
-        if position > self._limit:
-            raise ArchiveError("the archive unpacks to more than it may", where=self._archive)
