@@ -4,11 +4,10 @@ from dioptra.testbed._demo import DEMO_EPSILONS, Demo, DemoResult, write_demo_re
 from dioptra.testbed._diff import JobDiff, SnapshotDiff
 from dioptra.testbed._doctor import Finding, examine
 from dioptra.testbed._examples import copy_example, example_dir, example_names
-from dioptra.testbed._plan import Plan
-from dioptra.testbed._prepare import Prepared, Request
 from dioptra.testbed._subject import Subject
 from dioptra.testbed._testbed import Testbed
 from dioptra.testbed._verify import Verdict, Verification, Verifier, worst
+from dioptra.worker import Plan, Prepared, Request
 
 __all__ = [
     "DEMO_EPSILONS",

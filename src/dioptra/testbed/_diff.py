@@ -11,9 +11,9 @@ from dioptra.experiment import Library, Snapshot
 from dioptra.records import Job
 from dioptra.results import Difference, differences
 from dioptra.storage import Home
-from dioptra.testbed._conditions import Conditions
 from dioptra.testbed._subject import Subject, portable
 from dioptra.tracking import Tracking
+from dioptra.worker import Conditions
 
 __all__ = ["JobDiff", "SnapshotDiff", "diff_subjects", "flat_environment"]
 

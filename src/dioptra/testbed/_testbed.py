@@ -14,13 +14,20 @@ from dioptra import settings
 from dioptra.experiment import Library, Snapshot
 from dioptra.records import Job, JobStatus
 from dioptra.storage import AttemptPaths, Home, find_home
-from dioptra.testbed._attempt import Attempt
-from dioptra.testbed._conditions import conditions_of_plan, draw_hash_seed
 from dioptra.testbed._diff import SnapshotDiff, diff_subjects
-from dioptra.testbed._plan import Plan, make_plan
-from dioptra.testbed._prepare import OnFetch, Prepared, Request, prepare
 from dioptra.testbed._subject import Subject, find_subject
 from dioptra.tracking import TrackedRun, Tracking
+from dioptra.worker import (
+    Attempt,
+    OnFetch,
+    Plan,
+    Prepared,
+    Request,
+    conditions_of_plan,
+    draw_hash_seed,
+    make_plan,
+    prepare,
+)
 
 __all__ = ["Testbed"]
 

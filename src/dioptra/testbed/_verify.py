@@ -16,10 +16,9 @@ from dioptra.errors import DioptraError, NotFoundError, RefusedError, StoreUnrea
 from dioptra.experiment import Snapshot, environment
 from dioptra.records import Job, JobStatus
 from dioptra.results import Difference, TaskDifference, differences, first_difference
-from dioptra.testbed._conditions import Conditions, plugin_hashes
 from dioptra.testbed._diff import flat_environment
-from dioptra.testbed._prepare import Request
 from dioptra.testbed._subject import Subject
+from dioptra.worker import Conditions, Request, plugin_hashes
 
 if TYPE_CHECKING:
     from dioptra.testbed._testbed import Testbed

@@ -1,6 +1,26 @@
-"""Runs attempts: starts an entry point's command, streams what it prints, and ends all that it started."""
+"""Runs attempts: plans and prepares them, starts commands, streams what they print, and ends all that they started."""
 
+from dioptra.worker._attempt import Attempt
+from dioptra.worker._conditions import Conditions, conditions_of_plan, draw_hash_seed, plugin_hashes
 from dioptra.worker._environment import job_environment, resolve_program
+from dioptra.worker._plan import Plan, make_plan
+from dioptra.worker._prepare import OnFetch, Prepared, Request, prepare
 from dioptra.worker._process import Ending, run_command
 
-__all__ = ["Ending", "job_environment", "resolve_program", "run_command"]
+__all__ = [
+    "Attempt",
+    "Conditions",
+    "Ending",
+    "OnFetch",
+    "Plan",
+    "Prepared",
+    "Request",
+    "conditions_of_plan",
+    "draw_hash_seed",
+    "job_environment",
+    "make_plan",
+    "plugin_hashes",
+    "prepare",
+    "resolve_program",
+    "run_command",
+]

@@ -12,8 +12,8 @@ from dioptra.errors import DioptraError, InvalidParameterError, InvalidProjectEr
 from dioptra.experiment import Experiment, ProjectSettings, Snapshot, read_settings
 from dioptra.mlproject import build_argv, remote_inputs
 from dioptra.storage import AttemptPaths, Home, Progress, fetch, hash_content, is_remote
-from dioptra.testbed._conditions import Conditions, input_hashes, plugin_hashes, seeds
-from dioptra.testbed._plan import Plan, make_plan
+from dioptra.worker._conditions import Conditions, input_hashes, plugin_hashes, seeds
+from dioptra.worker._plan import Plan, make_plan
 
 __all__ = ["OnFetch", "Prepared", "Request", "prepare"]
 

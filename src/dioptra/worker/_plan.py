@@ -9,7 +9,7 @@ from pathlib import Path
 from dioptra.errors import DioptraError, InvalidParameterError, did_you_mean
 from dioptra.mlproject import EntryPoint, Project, bind, build_argv, read_project
 from dioptra.tracking import check_experiment_name
-from dioptra.worker import job_environment, resolve_program
+from dioptra.worker._environment import job_environment, resolve_program
 
 __all__ = ["Plan", "make_plan"]
 

@@ -16,7 +16,7 @@ from dioptra import settings
 from dioptra.errors import DioptraError, RefusedError
 from dioptra.experiment import environment
 from dioptra.storage import AttemptPaths, Home, hash_content, is_remote, write_aside
-from dioptra.testbed._plan import Plan
+from dioptra.worker._plan import Plan
 
 __all__ = ["Conditions", "conditions_of_plan", "draw_hash_seed", "input_hashes", "plugin_hashes"]
 

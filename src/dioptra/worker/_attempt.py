@@ -12,9 +12,10 @@ from dioptra.errors import DioptraError, RunNotEndedError
 from dioptra.prefect import failed_flow
 from dioptra.records import Job, JobStatus, now
 from dioptra.storage import Home
-from dioptra.testbed._prepare import Prepared
 from dioptra.tracking import TrackedRun, Tracking
-from dioptra.worker import Ending, job_environment, run_command
+from dioptra.worker._environment import job_environment
+from dioptra.worker._prepare import Prepared
+from dioptra.worker._process import Ending, run_command
 
 __all__ = ["Attempt"]
 
