@@ -11,6 +11,7 @@ from dioptra.storage._archives import (
     with_member,
 )
 from dioptra.storage._arrays import read_arrays
+from dioptra.storage._bundles import pin
 from dioptra.storage._hashes import ContentHash, hash_content
 from dioptra.storage._home import PROJECT_HOME, AttemptPaths, Home, find_home, make_home, write_aside
 from dioptra.storage._remote import Progress, fetch, is_remote, local_path
@@ -32,6 +33,7 @@ __all__ = [
     "is_remote",
     "local_path",
     "make_home",
+    "pin",
     "read_arrays",
     "unpack",
     "unpack_tar",
