@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Container, Mapping
 from pathlib import Path
 from urllib.parse import parse_qsl, urlsplit
 
@@ -25,12 +25,18 @@ _EXTRA_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]{0,249}")  # 250 characters is
 
 
 def bind(
-    entry: EntryPoint, given: Mapping[str, str], *, cwd: Path | None = None, otherwise: Path | None = None
+    entry: EntryPoint,
+    given: Mapping[str, str],
+    *,
+    cwd: Path | None = None,
+    otherwise: Path | None = None,
+    promised: Container[str] = (),
 ) -> dict[str, str]:
     """Return the values of all parameters: the declared ones first, then the undeclared in the order given.
 
     A relative path that was given starts at `cwd` (by default the current folder), one that is a default at the
-    project's folder, and if there is nothing at the folder `otherwise`.
+    project's folder, and if there is nothing at the folder `otherwise`. A parameter that is `promised` gets its value
+    later, and then its check; what is given for it now stays as it is.
 
     Raises:
         InvalidParameterError: Values are missing (all are named at once), or one does not fit its type.
@@ -39,7 +45,10 @@ def bind(
     if missing:
         raise _missing(entry, missing, given)
     bases = (cwd or Path.cwd(), entry.file.parent, otherwise or entry.file.parent)
-    values = {p.name: _value(entry, p, given.get(p.name), bases) for p in entry.parameters.values()}
+    values = {
+        p.name: given[p.name] if p.name in promised else _value(entry, p, given.get(p.name), bases)
+        for p in entry.parameters.values()
+    }
     extra = {name: value for name, value in given.items() if name not in entry.parameters}
     for name, value in extra.items():
         _check_extra(entry, name, value)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Container, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -40,15 +40,17 @@ def make_plan(
     experiment: str | None,
     *,
     otherwise: Path | None = None,
+    promised: Container[str] = (),
 ) -> Plan:
     """Check a project, an entry point, values, the program and the name of the experiment.
 
-    Defaults that are paths are looked up in the project, then in the folder `otherwise`.
+    Defaults that are paths are looked up in the project, then in the folder `otherwise`. Values of parameters that are
+    `promised` are not known yet; what `parameters` holds for them is shown in their place.
     """
     found = read_project(project)
     try:
         entry = found.entry_point(entry_point)
-        values = bind(entry, parameters, otherwise=otherwise)
+        values = bind(entry, parameters, otherwise=otherwise, promised=promised)
         argv = build_argv(entry, values)
         resolve_program(argv, folder=found.folder, environment=job_environment({}), where=entry.where)
         return Plan(found, entry, values, argv, _experiment(found, experiment), frozenset(parameters))
