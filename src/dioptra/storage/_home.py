@@ -82,6 +82,11 @@ class AttemptPaths:
         return self.folder / "conditions.json"
 
     @property
+    def plugin_dir(self) -> Path:
+        """The folder with packages of plugins that are not any more what is installed."""
+        return self.folder / "plugins"
+
+    @property
     def input_dir(self) -> Path:
         """The folder for what was fetched for the script, one folder for each parameter."""
         return self.folder / "inputs"
@@ -122,6 +127,16 @@ class Home:
     def hashes_dir(self) -> Path:
         """The folder that remembers the hashes of data, so that only what has changed is read again."""
         return self.path / "cache" / "hashes"
+
+    @property
+    def plugins_dir(self) -> Path:
+        """The folder with all task plugins that jobs were submitted with, by the hash of their content."""
+        return self.path / "plugins"
+
+    @property
+    def database_file(self) -> Path:
+        """The database of jobs, queues and workers."""
+        return self.path / "testbed.db"
 
     @property
     def jobs_dir(self) -> Path:

@@ -26,6 +26,7 @@ from dioptra.worker import (
     conditions_of_plan,
     draw_hash_seed,
     make_plan,
+    pin_plugins,
     prepare,
 )
 
@@ -109,15 +110,15 @@ class Testbed:
             DioptraError: A store or what lies in it is not in order; no job is kept then.
         """
         self.home.make()
-        hash_seed = draw_hash_seed()
+        hash_seed, plugins = draw_hash_seed(), pin_plugins(self.home)
         experiment = self.library.open_experiment(plan.experiment)
         captured = experiment.capture(
             plan.project.folder,
             script=plan.project.file.name if plan.project.file.suffix == ".py" else plan.entry_point.name,
-            conditions=lambda: conditions_of_plan(self.home, plan, hash_seed),
+            conditions=lambda: conditions_of_plan(self.home, plan, hash_seed, plugins),
             left_out=(self.home.path.resolve(),),
         )
-        request = Request.of(plan, captured.repository, hash_seed)
+        request = Request.of(plan, captured.repository, hash_seed, plugins)
         return self.execute_request(
             captured.snapshot, request, on_fetch=on_fetch, on_start=on_start, on_output=on_output, cancel=cancel
         )

@@ -18,7 +18,7 @@ from dioptra.records import Job, JobStatus
 from dioptra.results import Difference, TaskDifference, differences, first_difference
 from dioptra.testbed._diff import flat_environment
 from dioptra.testbed._subject import Subject
-from dioptra.worker import Conditions, Request, plugin_hashes
+from dioptra.worker import Conditions, Request, pin_plugins, plugin_hashes
 
 if TYPE_CHECKING:
     from dioptra.testbed._testbed import Testbed
@@ -155,7 +155,7 @@ class Verifier:
 
     def _changes_since(self, job: Job, before: Conditions) -> tuple[Difference, ...]:
         """Return how the environment and the plugins differ from those that a job had."""
-        plugins = plugin_hashes(self._testbed.home, self._testbed.paths(job).code_dir)
+        plugins = plugin_hashes(self._testbed.home)
         return (
             *differences(flat_environment(before.environment), flat_environment(environment())),
             *differences(_plugins(before.plugins), _plugins(plugins)),
@@ -170,6 +170,7 @@ class Verifier:
             given=conditions.given,
             hash_seed=conditions.hash_seed,
             repository=conditions.repository,
+            plugins=pin_plugins(self._testbed.home),
             verifies=job.id,
         )
         return self._testbed.execute_request(

@@ -1,9 +1,10 @@
 """Runs attempts: plans and prepares them, starts commands, streams what they print, and ends all that they started."""
 
 from dioptra.worker._attempt import Attempt
-from dioptra.worker._conditions import Conditions, conditions_of_plan, draw_hash_seed, plugin_hashes
+from dioptra.worker._conditions import Conditions, conditions_of_plan, draw_hash_seed
 from dioptra.worker._environment import job_environment, resolve_program
 from dioptra.worker._plan import Plan, make_plan
+from dioptra.worker._plugins import pin_plugins, plugin_hashes
 from dioptra.worker._prepare import OnFetch, Prepared, Request, prepare
 from dioptra.worker._process import Ending, run_command
 
@@ -19,6 +20,7 @@ __all__ = [
     "draw_hash_seed",
     "job_environment",
     "make_plan",
+    "pin_plugins",
     "plugin_hashes",
     "prepare",
     "resolve_program",

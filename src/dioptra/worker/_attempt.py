@@ -70,6 +70,7 @@ class Attempt:
             "DIOPTRA_ATTEMPT_DIR": str(self._paths.folder),
             "DIOPTRA_OUTPUT_DIR": str(self._paths.output_dir),
             "DIOPTRA_SNAPSHOT": self._job.snapshot,
+            "DIOPTRA_PLUGIN_DIR": self._prepared.plugin_path,
             "PYTHONHASHSEED": self._prepared.conditions.hash_seed,
         }
         return run_command(

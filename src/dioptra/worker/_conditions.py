@@ -6,23 +6,20 @@ import json
 import os
 import re
 import secrets
-from collections.abc import Container, Iterator, Mapping
+from collections.abc import Container, Mapping
 from dataclasses import asdict, dataclass, field, fields
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Self
 
-from dioptra import settings
 from dioptra.errors import DioptraError, RefusedError
 from dioptra.experiment import environment
 from dioptra.storage import AttemptPaths, Home, hash_content, is_remote, write_aside
 from dioptra.worker._plan import Plan
 
-__all__ = ["Conditions", "conditions_of_plan", "draw_hash_seed", "input_hashes", "plugin_hashes"]
+__all__ = ["Conditions", "conditions_of_plan", "draw_hash_seed", "input_hashes", "seeds"]
 
 _SEED_NAME = re.compile(r"(.*[_-])?seed")
 _HASH_SEED = "PYTHONHASHSEED"
-_PLUGIN_PACKAGES = ("dioptra_builtins",)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -70,7 +67,7 @@ class Conditions:
             ) from error
 
 
-def conditions_of_plan(home: Home, plan: Plan, hash_seed: str) -> dict[str, Any]:
+def conditions_of_plan(home: Home, plan: Plan, hash_seed: str, plugins: Mapping[str, str]) -> dict[str, Any]:
     """Return what a new snapshot is first run with; inputs that lie elsewhere are not there yet."""
     local = {name for name in plan.parameters if not is_remote(plan.parameters[name])}
     return {
@@ -79,7 +76,7 @@ def conditions_of_plan(home: Home, plan: Plan, hash_seed: str) -> dict[str, Any]
         "parameters": plan.parameters,
         "seeds": seeds(plan.parameters, hash_seed),
         "environment": environment(),
-        "plugins": plugin_hashes(home, plan.project.folder),
+        "plugins": dict(plugins),
         "inputs": input_hashes(home, plan, {}, local),
     }
 
@@ -106,21 +103,6 @@ def draw_hash_seed(environ: Mapping[str, str] = os.environ) -> str:
     """Return the seed of Python's hashes that the user has set, else a new one."""
     given = environ.get(_HASH_SEED, "random")
     return str(secrets.randbelow(2**32)) if given in ("", "random") else given
-
-
-def plugin_hashes(home: Home, folder: Path, environ: Mapping[str, str] | None = None) -> dict[str, str]:
-    """Return the hash of each place that task plugins come from; relative ones start at the folder of the job."""
-    return {name: hash_content(place, cache=home.hashes_dir).sha256 for name, place in _plugin_places(folder, environ)}
-
-
-def _plugin_places(folder: Path, environ: Mapping[str, str] | None) -> Iterator[tuple[str, Path]]:
-    for package in _PLUGIN_PACKAGES:
-        spec = find_spec(package)
-        if spec and spec.submodule_search_locations:
-            yield package, Path(spec.submodule_search_locations[0])
-    for entry in settings.get("plugin_dir", environ).split(":"):
-        if entry and (folder / entry).is_dir():
-            yield entry, folder / entry
 
 
 def input_hashes(

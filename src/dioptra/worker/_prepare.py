@@ -11,9 +11,11 @@ from typing import Any
 from dioptra.errors import DioptraError, InvalidParameterError, InvalidProjectError, NotFoundError
 from dioptra.experiment import Experiment, ProjectSettings, Snapshot, read_settings
 from dioptra.mlproject import build_argv, remote_inputs
+from dioptra.records import Job
 from dioptra.storage import AttemptPaths, Home, Progress, fetch, hash_content, is_remote
-from dioptra.worker._conditions import Conditions, input_hashes, plugin_hashes, seeds
+from dioptra.worker._conditions import Conditions, input_hashes, seeds
 from dioptra.worker._plan import Plan, make_plan
+from dioptra.worker._plugins import plugin_path
 
 __all__ = ["OnFetch", "Prepared", "Request", "prepare"]
 
@@ -31,10 +33,11 @@ class Request:
     given: dict[str, str]
     hash_seed: str
     repository: dict[str, Any] | None
+    plugins: dict[str, str]  # SHA-256 of those that were pinned, by package or folder
     verifies: str = ""
 
     @classmethod
-    def of(cls, plan: Plan, repository: dict[str, Any] | None, hash_seed: str) -> Request:
+    def of(cls, plan: Plan, repository: dict[str, Any] | None, hash_seed: str, plugins: Mapping[str, str]) -> Request:
         """Return the request that a plan stands for; relative paths that were given have become absolute in it."""
         return cls(
             experiment=plan.experiment,
@@ -44,7 +47,34 @@ class Request:
             given={name: value for name, value in plan.parameters.items() if name in plan.given},
             hash_seed=hash_seed,
             repository=repository,
+            plugins=dict(plugins),
         )
+
+    @classmethod
+    def of_job(cls, job: Job) -> Request:
+        """Return the request that a job in a queue stands for; see `to_dict`."""
+        more = job.request
+        return cls(
+            experiment=job.experiment,
+            project_dir=Path(job.project_dir),
+            project_file=more["project_file"],
+            entry_point=job.entry_point,
+            given={name: job.parameters[name] for name in more["given"]},
+            hash_seed=more["hash_seed"],
+            repository=more["repository"],
+            plugins=more["plugins"],
+            verifies=job.verifies,
+        )
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return what a job in a queue keeps of it besides its own fields."""
+        return {
+            "project_file": self.project_file,
+            "given": list(self.given),
+            "hash_seed": self.hash_seed,
+            "repository": self.repository,
+            "plugins": self.plugins,
+        }
 
 
 @dataclass(frozen=True)
@@ -56,6 +86,7 @@ class Prepared:
     settings: ProjectSettings
     request: Request
     home: Home
+    plugin_path: str  # the folders that it takes task plugins from, separated by colons
 
     def changed_data(self) -> str:
         """Say which shared folder is not what it was when the attempt began; nothing when all are."""
@@ -99,13 +130,13 @@ def prepare(
         parameters=plan.parameters,
         argv=build_argv(plan.entry_point, plan.parameters | fetched),
         seeds=seeds(plan.parameters, request.hash_seed),
-        plugins=plugin_hashes(home, paths.code_dir),
+        plugins=request.plugins,
         inputs=input_hashes(home, plan, fetched),
         shared={name: c.to_dict() for name, c in settings.hash_shared(request.project_dir, home.hashes_dir).items()},
         repository=request.repository,
     )
     conditions.save(paths)
-    return Prepared(plan, conditions, settings, request, home)
+    return Prepared(plan, conditions, settings, request, home, plugin_path(home, request.plugins, paths))
 
 
 def _plan(request: Request, code_dir: Path) -> Plan:
