@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import getpass
 import os
 import threading
 import uuid
@@ -16,18 +15,17 @@ from dioptra.records import Job, JobStatus
 from dioptra.storage import AttemptPaths, Home, find_home
 from dioptra.testbed._diff import SnapshotDiff, diff_subjects
 from dioptra.testbed._subject import Subject, find_subject
-from dioptra.tracking import TrackedRun, Tracking
+from dioptra.tracking import Tracking
 from dioptra.worker import (
-    Attempt,
     OnFetch,
     Plan,
     Prepared,
     Request,
+    Runner,
     conditions_of_plan,
     draw_hash_seed,
     make_plan,
     pin_plugins,
-    prepare,
 )
 
 __all__ = ["Testbed"]
@@ -139,18 +137,12 @@ class Testbed:
         `on_prepared` is called when all is ready; an error that it raises ends the job before it starts.
         """
         job = _new_job(snapshot, request)
-        paths = self.paths(job)
-        paths.make()
+        runner = Runner(self.home, self.library, self.tracking)
         try:
-            experiment = self.library.experiment_of(snapshot)
-            prepared = prepare(self.home, experiment, snapshot, request, paths, on_fetch)
-            on_prepared(prepared)
-            job = job.changed(parameters=prepared.conditions.parameters, argv=tuple(prepared.conditions.argv))
-            run = self._start(job, snapshot, request)
+            attempt = runner.attempt(job, snapshot, request, on_fetch=on_fetch, on_prepared=on_prepared)
         except BaseException:
             self.home.forget(job)
             raise
-        attempt = Attempt(self.home, self.tracking, job.changed(run_id=run.run_id), run, prepared)
         return attempt.run(on_start, on_output, cancel or threading.Event())
 
     def jobs(self) -> list[Job]:
@@ -178,15 +170,6 @@ class Testbed:
         """Return the paths of a job's last attempt."""
         return self.home.attempt(job.id, job.attempt)
 
-    def _start(self, job: Job, snapshot: Snapshot, request: Request) -> TrackedRun:
-        name = f"{job.entry_point}-{job.id[:8]}"
-        return self.tracking.start(
-            job.experiment,
-            name=f"verify-{name}" if job.verifies else name,
-            parameters=job.parameters,
-            tags=_tags(job, snapshot, request),
-        )
-
 
 def _new_job(snapshot: Snapshot, request: Request) -> Job:
     return Job(
@@ -200,29 +183,3 @@ def _new_job(snapshot: Snapshot, request: Request) -> Job:
         snapshot=snapshot.name,
         verifies=request.verifies,
     )
-
-
-def _tags(job: Job, snapshot: Snapshot, request: Request) -> dict[str, str]:
-    """Return the tags that MLflow's pages and the scripts of 0.x look for, and our own."""
-    repository = request.repository or {}
-    tags = {
-        "mlflow.source.name": job.project_dir.encode("utf-8", "replace").decode(),
-        "mlflow.source.type": "PROJECT",
-        "mlflow.source.git.commit": repository.get("head"),
-        "mlflow.source.git.branch": repository.get("branch"),
-        "mlflow.project.entryPoint": job.entry_point,
-        "mlflow.project.backend": "dioptra",
-        "mlflow.user": _user(),
-        "dioptra.jobId": job.id,
-        "dioptra.snapshot": snapshot.name,
-        "dioptra.commit": snapshot.commit,
-        "dioptra.verifies": job.verifies,
-    }
-    return {name: value for name, value in tags.items() if value}
-
-
-def _user() -> str:
-    try:
-        return getpass.getuser()
-    except (KeyError, OSError):
-        return "unknown"

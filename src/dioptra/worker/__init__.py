@@ -7,6 +7,7 @@ from dioptra.worker._plan import Plan, make_plan
 from dioptra.worker._plugins import pin_plugins, plugin_hashes
 from dioptra.worker._prepare import OnFetch, Prepared, Request, prepare
 from dioptra.worker._process import Ending, run_command
+from dioptra.worker._runner import Runner
 
 __all__ = [
     "Attempt",
@@ -16,6 +17,7 @@ __all__ = [
     "Plan",
     "Prepared",
     "Request",
+    "Runner",
     "conditions_of_plan",
     "draw_hash_seed",
     "job_environment",
