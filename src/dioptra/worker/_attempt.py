@@ -14,6 +14,7 @@ from dioptra.records import Job, JobStatus, now
 from dioptra.storage import Home
 from dioptra.tracking import TrackedRun, Tracking
 from dioptra.worker._environment import job_environment
+from dioptra.worker._lease import Lease
 from dioptra.worker._prepare import Prepared
 from dioptra.worker._process import Ending, run_command
 
@@ -34,21 +35,35 @@ class Attempt:
         self._paths = home.attempt(job.id, job.attempt)
 
     def run(
-        self, on_start: Callable[[Job], object], on_output: Callable[[bytes], object], cancel: threading.Event
+        self,
+        on_start: Callable[[Job], object],
+        on_output: Callable[[bytes], object],
+        cancel: threading.Event,
+        *,
+        lease: Lease | None = None,
+        keep: Callable[[Job], object] | None = None,
     ) -> Job:
         """Run the command, and return the job as it ended.
+
+        Args:
+            on_start: Called with the job when it starts.
+            on_output: Called with each piece of what the script prints.
+            cancel: An event that ends it when it is set.
+            lease: How long it may go on, unless that is renewed.
+            keep: Called with the job at its start and its end; by default its record is kept in the job's folder.
 
         Raises:
             RunNotEndedError: The job has ended, but the tracking store could not be told.
         """
+        keep = keep or self._home.save
         job = self._job.changed(started_at=now())
         ended = job.changed(status=JobStatus.FAILED, reason="interrupted before its end")
         try:
             if cancel.is_set():
                 raise KeyboardInterrupt
-            self._home.save(job)
+            keep(job)
             on_start(job)
-            ended = self._ended(job, self._run_command(on_output, cancel))
+            ended = self._ended(job, self._run_command(on_output, cancel, lease))
         except KeyboardInterrupt:
             ended = job.changed(status=JobStatus.CANCELLED, reason="cancelled")
         except OSError as error:
@@ -56,10 +71,12 @@ class Attempt:
         finally:
             with _uninterrupted():
                 ended = ended.changed(ended_at=now())
-                self._finish(ended)
+                self._finish(ended, keep)
         return ended
 
-    def _run_command(self, on_output: Callable[[bytes], object], cancel: threading.Event) -> Ending:
+    def _run_command(
+        self, on_output: Callable[[bytes], object], cancel: threading.Event, lease: Lease | None
+    ) -> Ending:
         additions = {
             **self._run.environment(),
             "DIOPTRA_HOME": str(self._home.path),
@@ -80,6 +97,9 @@ class Attempt:
             log_file=self._paths.log_file,
             on_output=on_output,
             cancel=cancel,
+            timeout=self._job.timeout,
+            lease=lease,
+            marker=f"{self._job.id}/{self._job.attempt}",
         )
 
     def _ended(self, job: Job, ending: Ending) -> Job:
@@ -91,9 +111,9 @@ class Attempt:
             reason = self._prepared.changed_inputs()  # no failure, but worth knowing
         return job.changed(status=status, exit_code=ending.exit_code, reason=reason)
 
-    def _finish(self, job: Job) -> None:
+    def _finish(self, job: Job, keep: Callable[[Job], object]) -> None:
         try:
-            self._home.save(job)
+            keep(job)
         finally:
             try:
                 self._tracking.end(self._run.run_id, _RUN_STATUS[job.status])

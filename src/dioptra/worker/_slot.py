@@ -1,0 +1,148 @@
+"""One claimed job, run in a thread of its own: prepared, supervised, and ended in the database."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import threading
+import time
+from collections.abc import Callable
+from contextlib import nullcontext
+from typing import TYPE_CHECKING
+
+from dioptra.database import Database, Standing
+from dioptra.errors import DioptraError, RunNotEndedError, StoreUnreachableError
+from dioptra.experiment import Library
+from dioptra.records import Job, JobStatus
+from dioptra.storage import Home
+from dioptra.worker._lease import Lease
+from dioptra.worker._prepare import Request
+from dioptra.worker._runner import Runner
+
+if TYPE_CHECKING:
+    from dioptra.worker._attempt import Attempt
+
+__all__ = ["Slot"]
+
+logger = logging.getLogger("dioptra.worker")
+
+_AGAIN = (0.1, 0.5, 1.0, 2.0, 5.0)  # seconds between two tries to tell the database of an end; the last one repeats
+
+
+class Slot:
+    """A job that this process has claimed.
+
+    Args:
+        job: It, as it was claimed.
+        lease: How long this process may go on with it, unless that is renewed.
+        home: Where its files are.
+        library: Where its code is.
+        runner: Makes its attempt.
+        database: Is told of its end.
+        on_end: Called in the thread when it has ended, or is not this process's any more.
+    """
+
+    def __init__(
+        self,
+        job: Job,
+        lease: Lease,
+        *,
+        home: Home,
+        library: Library,
+        runner: Runner,
+        database: Database,
+        on_end: Callable[[Slot], object],
+    ) -> None:
+        self.job = job
+        self.lease = lease
+        self.is_stale = False
+        self._home = home
+        self._library = library
+        self._runner = runner
+        self._queue = database.queue
+        self._on_end = on_end
+        self._cancel = threading.Event()
+        self._thread = threading.Thread(target=self._run, name=f"job-{job.id[:8]}")
+
+    @property
+    def key(self) -> tuple[str, int]:
+        """The attempt, as the database names it."""
+        return self.job.id, self.job.attempt
+
+    def start(self) -> None:
+        """Run the job."""
+        self._thread.start()
+
+    def join(self, timeout: float | None = None) -> None:
+        """Wait for its end."""
+        self._thread.join(timeout)
+
+    def cancel(self) -> None:
+        """End what it has started, and the job as cancelled."""
+        self._cancel.set()
+
+    def hear(self, standing: Standing, seconds: float, since: float) -> None:
+        """Take what the database has answered to a beat: go on for so many seconds since a moment, or end."""
+        if standing is Standing.STALE:
+            self.is_stale = True
+            self.cancel()
+            return
+        self.lease.renew(seconds, since=since)
+        if standing is Standing.CANCEL:
+            self.cancel()
+
+    def _run(self) -> None:
+        try:
+            self._end(self._ended())
+        except Exception:  # a fault of ours must not take the worker along: the lease lapses, and the job is lost
+            logger.exception("job %s: the attempt could not be ended", self.job.id[:8])
+        finally:
+            self._on_end(self)
+
+    def _ended(self) -> Job:
+        """Run the attempt, and return the job as it ended."""
+        try:
+            attempt = self._prepared()
+        except DioptraError as error:
+            return self._failed(" ".join(str(error).splitlines()))
+        except Exception as error:
+            logger.exception("job %s: the attempt could not be prepared", self.job.id[:8])
+            return self._failed(f"could not be prepared ({type(error).__name__}: {error})")
+        try:
+            return attempt.run(self._begin, lambda chunk: None, self._cancel, lease=self.lease, keep=lambda job: None)
+        except RunNotEndedError as error:
+            return error.job.changed(reason=f"{error.job.reason or error.job.status}; {error.message}")
+
+    def _prepared(self) -> Attempt:
+        snapshot = self._library.get_snapshot(self.job.snapshot, self.job.experiment)
+        request = Request.of_job(self.job)
+        return self._runner.attempt(
+            self.job, snapshot, request, on_fetch=lambda uri: nullcontext(lambda done, total: None)
+        )
+
+    def _begin(self, job: Job) -> None:
+        """Record what has become known; called when the attempt is about to start."""
+        known = self._queue.started(*self.key, parameters=job.parameters, argv=job.argv, run_id=job.run_id)
+        if known:
+            self._home.save(job)
+        else:
+            self.hear(Standing.STALE, 0, 0)
+
+    def _failed(self, reason: str) -> Job:
+        return self.job.changed(status=JobStatus.FAILED, reason=reason)
+
+    def _end(self, job: Job) -> None:
+        """Tell the database of the end, until it has been taken, or is not this process's to tell."""
+        output_dir = str(self._home.attempt(*self.key).output_dir)
+        tries = 0
+        while not self.is_stale and self.lease.left() > 0:
+            with contextlib.suppress(StoreUnreachableError):
+                taken = self._queue.finish(
+                    *self.key, job.status, reason=job.reason, exit_code=job.exit_code, output_dir=output_dir
+                )
+                if taken:
+                    self._home.save(job)
+                self.is_stale = not taken
+                return
+            time.sleep(_AGAIN[min(tries, len(_AGAIN) - 1)])
+            tries += 1

@@ -1,0 +1,227 @@
+"""A worker: claims jobs from queues, runs as many at once as it has slots, and beats while it does."""
+
+from __future__ import annotations
+
+import logging
+import os
+import select
+import socket
+import threading
+import time
+from collections.abc import Callable, Sequence
+from importlib.metadata import version
+
+from dioptra.database import Database
+from dioptra.errors import StoreUnreachableError
+from dioptra.experiment import Library
+from dioptra.records import Job
+from dioptra.storage import Home
+from dioptra.tracking import Tracking
+from dioptra.worker._descendants import sweep
+from dioptra.worker._lease import Lease
+from dioptra.worker._runner import Runner
+from dioptra.worker._slot import Slot
+
+__all__ = ["Worker"]
+
+logger = logging.getLogger("dioptra.worker")
+
+
+class Worker:
+    """Runs the jobs of some queues until it is stopped.
+
+    Args:
+        home: Where jobs have their files.
+        library: Where their code is.
+        tracking: Where their runs are recorded.
+        database: Where they wait.
+        queues: Those to listen to, the most wanted one first.
+        slots: How many jobs it runs at once.
+        name: What to call it; a name that another living worker has gets a number.
+        burst: End when there is nothing to do.
+        lease: Seconds after which it counts as lost, unless it has beaten.
+        beat: Seconds between two beats.
+        poll: Seconds between two looks for jobs that nothing has told it of.
+        on_event: Called with what happens, as a sentence.
+    """
+
+    def __init__(
+        self,
+        home: Home,
+        library: Library,
+        tracking: Tracking,
+        database: Database,
+        *,
+        queues: Sequence[str] = ("default",),
+        slots: int = 1,
+        name: str = "",
+        burst: bool = False,
+        lease: float = 60.0,
+        beat: float = 10.0,
+        poll: float = 5.0,
+        on_event: Callable[[str], object] = lambda sentence: None,
+    ) -> None:
+        self._home = home
+        self._library = library
+        self._database = database
+        self._runner = Runner(home, library, tracking)
+        self._queues = tuple(dict.fromkeys(queues))
+        self._slots = slots
+        self._name = name or socket.gethostname()
+        self._burst = burst
+        self._lease, self._beat, self._poll = lease, beat, poll
+        self._say = on_event
+        self._running: dict[tuple[str, int], Slot] = {}
+        self._lock = threading.Lock()
+        self._bell, self._ring = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
+        self._stopping = self._ended = False
+
+    def stop(self) -> None:
+        """Claim nothing more, and end when the jobs that run have ended; to be called from a signal's handler too."""
+        self._stopping = True
+        self._wake()
+
+    def cancel(self) -> None:
+        """Stop, and cancel the jobs that run."""
+        self.stop()
+        for slot in self._slots_now():
+            slot.cancel()
+
+    def run(self) -> None:
+        """Listen until it is stopped, or, in a burst, until there is nothing to do.
+
+        Raises:
+            NotFoundError: There is no such queue.
+            StoreUnreachableError: The database cannot be reached at the start.
+        """
+        self._register()
+        beater = threading.Thread(target=self._beat_on, name="beat")
+        beater.start()
+        try:
+            with self._database.wakes(self._id) as wake:
+                while not self._is_done(self._claim_all()):
+                    select.select([self._bell, wake.fileno()], [], [], self._poll)
+                    wake.clear()
+                    self._hear_bell()
+        finally:
+            for slot in self._slots_now():
+                slot.join()
+            self._ended = True
+            self._wake()
+            beater.join()
+            self._unregister()
+
+    def _register(self) -> None:
+        self._id = self._database.workers.register(
+            name=self._name,
+            host=socket.gethostname(),
+            pid=os.getpid(),
+            queues=self._queues,
+            slots=self._slots,
+            version=version("dioptra-testbed"),
+            lease=self._lease,
+        )
+        self._name = next(each.name for each in self._database.workers.list() if each.id == self._id)
+
+    def _unregister(self) -> None:
+        try:
+            self._database.workers.unregister(self._id)
+        except StoreUnreachableError as error:
+            logger.warning("%s", error)
+        os.close(self._bell)
+        os.close(self._ring)
+
+    def _is_done(self, claimed: int) -> bool:
+        if self._slots_now():
+            return False
+        return self._stopping or (self._burst and not claimed)
+
+    def _claim_all(self) -> int:
+        """Claim as many jobs as there are free slots, and return how many that were."""
+        claimed = 0
+        while not self._stopping and len(self._running) < self._slots:
+            since = time.monotonic()
+            try:
+                job = self._database.queue.claim(self._queues, self._name, self._lease)
+            except StoreUnreachableError as error:
+                self._say(f"no jobs can be claimed: {error.message}")
+                break
+            if job is None:
+                break
+            self._start(job, Lease(self._lease, since=since))
+            claimed += 1
+        return claimed
+
+    def _start(self, job: Job, lease: Lease) -> None:
+        for number in range(1, job.attempt):
+            sweep(f"{job.id}/{number}")  # of a worker that died with its supervisor
+        slot = Slot(
+            job,
+            lease,
+            home=self._home,
+            library=self._library,
+            runner=self._runner,
+            database=self._database,
+            on_end=self._let_go,
+        )
+        with self._lock:
+            self._running[slot.key] = slot
+        again = f", attempt {job.attempt}" if job.attempt > 1 else ""
+        self._say(f"job {job.id[:8]}: {job.entry_point} of {job.experiment} from queue {job.queue}{again}")
+        slot.start()
+
+    def _let_go(self, slot: Slot) -> None:
+        with self._lock:
+            self._running.pop(slot.key, None)
+        self._say(self._words_of_end(slot))
+        self._wake()
+
+    def _words_of_end(self, slot: Slot) -> str:
+        if slot.is_stale:
+            return f"job {slot.job.id[:8]}: attempt {slot.job.attempt} is not this worker's any more"
+        job = self._home.job(slot.job.id)
+        return f"job {job.id[:8]} {job.status}" + (f" ({job.reason})" if job.reason else "")
+
+    def _slots_now(self) -> list[Slot]:
+        with self._lock:
+            return list(self._running.values())
+
+    def _beat_on(self) -> None:
+        """Beat until the end, and take back what other workers have lost."""
+        while not self._ended:
+            try:
+                self._beat_once()
+                self._reap()
+            except StoreUnreachableError as error:
+                logger.warning("no beat: %s", error.message)
+            until = time.monotonic() + self._beat
+            while not self._ended and (left := until - time.monotonic()) > 0:
+                time.sleep(min(left, 0.05))
+
+    def _beat_once(self) -> None:
+        slots = {slot.key: slot for slot in self._slots_now()}
+        since = time.monotonic()
+        for key, standing in self._database.queue.beat(slots, self._lease).items():
+            slots[key].hear(standing, self._lease, since)
+        if not self._database.workers.beat(self._id):
+            logger.warning("the database has forgotten this worker")
+
+    def _reap(self) -> None:
+        for job in self._database.queue.reap():
+            sweep(f"{job.id}/{job.attempt}")
+            if job.status.is_final:
+                self._home.save(job)
+            self._say(f"job {job.id[:8]} {job.status}: {job.reason or f'worker {job.worker!r} was lost'}")
+
+    def _wake(self) -> None:
+        try:
+            os.write(self._ring, b"x")
+        except (BlockingIOError, OSError):  # it has been rung, or is over
+            return
+
+    def _hear_bell(self) -> None:
+        try:
+            while os.read(self._bell, 4096):
+                pass
+        except BlockingIOError:
+            return
