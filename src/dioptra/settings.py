@@ -25,6 +25,9 @@ SETTINGS: tuple[Setting, ...] = (
     Setting("plugin_dir", "DIOPTRA_PLUGIN_DIR", "", "Folders with task plugins, separated by colons."),
     Setting("job_log_level", "DIOPTRA_JOB_LOG_LEVEL", "INFO", "Level at which an entry point's script logs."),
     Setting("job_log_as_json", "DIOPTRA_JOB_LOG_AS_JSON", "", "Any text makes an entry point's script log JSON."),
+    Setting(
+        "database_url", "DIOPTRA_DATABASE_URL", "", "Database to use instead of the one in the home: postgresql://..."
+    ),
     Setting("tracking_uri", "MLFLOW_TRACKING_URI", "", "MLflow store to use instead of the one in the home."),
     Setting("job_id", "DIOPTRA_JOB_ID", "", "Id of the job that the process belongs to.", "testbed"),
     Setting("run_id", "DIOPTRA_RUN_ID", "", "MLflow run of the attempt.", "testbed"),

@@ -164,6 +164,7 @@ class Home:
 
     def save(self, job: Job) -> None:
         """Keep the record of a job in the job's folder."""
+        self._record(job.id).parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         write_aside(self._record(job.id), json.dumps(job.to_dict(), indent=2).encode() + b"\n")
 
     def forget(self, job: Job) -> None:

@@ -5,6 +5,7 @@ from dioptra.testbed._diff import JobDiff, SnapshotDiff
 from dioptra.testbed._doctor import Finding, examine
 from dioptra.testbed._examples import copy_example, example_dir, example_names
 from dioptra.testbed._subject import Subject
+from dioptra.testbed._submit import Submission
 from dioptra.testbed._testbed import Testbed
 from dioptra.testbed._verify import Verdict, Verification, Verifier, worst
 from dioptra.worker import Plan, Prepared, Request
@@ -20,6 +21,7 @@ __all__ = [
     "Request",
     "SnapshotDiff",
     "Subject",
+    "Submission",
     "Testbed",
     "Verdict",
     "Verification",

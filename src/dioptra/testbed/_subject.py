@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from dioptra.errors import JobNotFoundError, NotFoundError, RefusedError, SnapshotNotFoundError, UsageError
 from dioptra.experiment import Library, Snapshot
 from dioptra.records import Job, JobStatus
-from dioptra.storage import AttemptPaths, Home
+from dioptra.storage import AttemptPaths
+
+if TYPE_CHECKING:
+    from dioptra.testbed._testbed import Testbed
 
 __all__ = ["Subject", "distinct_jobs", "find_subject", "portable"]
 
@@ -21,7 +25,7 @@ class Subject:
     job: Job | None = None
 
 
-def find_subject(home: Home, library: Library, address: str, experiment: str | None = None) -> Subject:
+def find_subject(testbed: Testbed, address: str, experiment: str | None = None) -> Subject:
     """Return what an address means: a snapshot's name, id, prefix or `last~2`, or a job's id or prefix.
 
     Raises:
@@ -29,16 +33,17 @@ def find_subject(home: Home, library: Library, address: str, experiment: str | N
         UsageError: It means several things.
         RefusedError: It is a job from before there were snapshots.
     """
+    library = testbed.library
     source = library.get_experiment(experiment) if experiment is not None else library
     found = source.matches(address)
     is_whole = any(address in (entry.name, entry.uid, entry.commit) for entry in found)
-    job = None if is_whole else _job(home, address, experiment)
+    job = None if is_whole else _job(testbed, address, experiment)
     if job is not None and found:
         raise _ambiguous(address, f"snapshot {found[0].name}, job {job.id}")
     if job is not None:
         return Subject(_snapshot_of(library, job), (job,), job)
-    snapshot = _only(address, found, f"experiment {experiment!r}" if experiment else str(home.path))
-    return Subject(snapshot, distinct_jobs(home, snapshot))
+    snapshot = _only(address, found, f"experiment {experiment!r}" if experiment else str(testbed.home.path))
+    return Subject(snapshot, distinct_jobs(testbed, snapshot))
 
 
 def _only(address: str, found: list[Snapshot], place: str) -> Snapshot:
@@ -55,12 +60,12 @@ def _ambiguous(address: str, meanings: str) -> UsageError:
     return UsageError(f"{address!r} is ambiguous", hint=f"write more of it: {meanings}")
 
 
-def distinct_jobs(home: Home, snapshot: Snapshot) -> tuple[Job, ...]:
+def distinct_jobs(testbed: Testbed, snapshot: Snapshot) -> tuple[Job, ...]:
     """Return the finished jobs of a snapshot, of those with the same entry point and values the last, oldest first."""
     found: dict[object, Job] = {}
-    for job in home.jobs():
-        if job.snapshot == snapshot.name and job.status is JobStatus.FINISHED and not job.verifies:
-            values = portable(job.parameters, home.attempt(job.id, job.attempt))
+    for job in testbed.jobs(snapshot=snapshot.name, status=[JobStatus.FINISHED]):
+        if not job.verifies:
+            values = portable(job.parameters, testbed.paths(job))
             found[job.entry_point, frozenset(values.items())] = job
     return tuple(sorted(found.values(), key=lambda job: job.created_at))
 
@@ -70,9 +75,9 @@ def portable(parameters: dict[str, str], paths: AttemptPaths) -> dict[str, str]:
     return {name: value.replace(str(paths.code_dir), "<code>") for name, value in parameters.items()}
 
 
-def _job(home: Home, address: str, experiment: str | None) -> Job | None:
+def _job(testbed: Testbed, address: str, experiment: str | None) -> Job | None:
     try:
-        job = home.job(address)
+        job = testbed.job(address)
     except JobNotFoundError:
         return None
     return job if experiment in (None, job.experiment) else None

@@ -9,14 +9,15 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from dioptra.errors import ProjectNotFoundError, UsageError
 from dioptra.experiment import Library, Snapshot
 from dioptra.records import Dependency, Job, JobStatus
 from dioptra.storage import Home, is_archive, unpack
-from dioptra.worker import Plan, Request, conditions_of_plan, draw_hash_seed, make_plan, pin_plugins
+from dioptra.worker import Conditions, Plan, Request, conditions_of_plan, draw_hash_seed, make_plan, pin_plugins
 
-__all__ = ["Submission", "dependencies", "plan_of", "project_of", "submitted"]
+__all__ = ["Submission", "again", "dependencies", "plan_of", "project_of", "submitted"]
 
 OUTCOMES = ("id", "run_id", "snapshot", "output_dir")
 _OUTCOME = re.compile(r"(?P<job>[0-9A-Fa-f-]+)\.(?P<outcome>\w+)")
@@ -143,6 +144,31 @@ def submitted(
     )
     request = Request.of(plan, captured.repository, hash_seed, plugins)
     return _job(captured.snapshot, request, submission, waits_for, place)
+
+
+def again(home: Home, job: Job) -> Job:
+    """Return a new job that does what another one did.
+
+    Raises:
+        RefusedError: What it ran with is not known.
+    """
+    request = job.request or _request_of(home, job)
+    given = {name: value for name, value in job.parameters.items() if name in request["given"]}
+    return job.changed(
+        id=str(uuid.uuid4()), retry_of=job.id, parameters=given, argv=(), request=request, run_id=None, waits_for=()
+    )
+
+
+def _request_of(home: Home, job: Job) -> dict[str, Any]:
+    """Return the request of a job that never waited in a queue, from what its attempt ran with."""
+    conditions = Conditions.load(home.attempt(job.id, job.attempt))
+    return {
+        "project_file": conditions.project_file,
+        "given": list(conditions.given),
+        "hash_seed": conditions.hash_seed,
+        "repository": conditions.repository,
+        "plugins": pin_plugins(home),
+    }
 
 
 def _job(

@@ -4,17 +4,22 @@ from __future__ import annotations
 
 import os
 import threading
+import time
 import uuid
 from collections.abc import Callable, Mapping
 from contextlib import nullcontext
+from functools import cached_property
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from dioptra import settings
+from dioptra.errors import RefusedError
 from dioptra.experiment import Library, Snapshot
 from dioptra.records import Job, JobStatus
 from dioptra.storage import AttemptPaths, Home, find_home
 from dioptra.testbed._diff import SnapshotDiff, diff_subjects
 from dioptra.testbed._subject import Subject, find_subject
+from dioptra.testbed._submit import Submission, again, dependencies, plan_of, project_of, submitted
 from dioptra.tracking import Tracking
 from dioptra.worker import (
     OnFetch,
@@ -27,6 +32,10 @@ from dioptra.worker import (
     make_plan,
     pin_plugins,
 )
+
+if TYPE_CHECKING:
+    from dioptra.database import Database
+    from dioptra.worker import Worker
 
 __all__ = ["Testbed"]
 
@@ -143,15 +152,118 @@ class Testbed:
         except BaseException:
             self.home.forget(job)
             raise
-        return attempt.run(on_start, on_output, cancel or threading.Event())
+        return attempt.run(on_start, on_output, cancel or threading.Event(), keep=self._keep)
 
-    def jobs(self) -> list[Job]:
-        """Return all jobs of the home, oldest first."""
-        return self.home.jobs()
+    @cached_property
+    def database(self) -> Database:
+        """The database of jobs, queues and workers; opened when it is first asked."""
+        from dioptra.database import Database
+
+        self.home.make()
+        url = settings.get("database_url")
+        is_new = not url and not self.home.database_file.exists()
+        found = Database.of_home(self.home.path, url)
+        for job in self.home.jobs() if is_new else ():  # from before there was a database
+            found.jobs.put(job, str(self.paths(job).output_dir))
+        return found
+
+    def submit(
+        self,
+        project: str | os.PathLike[str] = ".",
+        entry_point: str = "main",
+        parameters: Mapping[str, str] | None = None,
+        *,
+        experiment: str | None = None,
+        submission: Submission | None = None,
+    ) -> Job:
+        """Check an entry point and its values, keep code and plugins as they are now, and put a job into a queue.
+
+        Args:
+            project: The folder with the MLproject file, a task's script, or an archive of a folder.
+            entry_point: The name of the entry point.
+            parameters: Values by name, as text.
+            experiment: The name of the experiment; by default the project's.
+            submission: How it is to wait, and to be run.
+
+        Raises:
+            ProjectNotFoundError, InvalidProjectError, EntryPointNotFoundError, InvalidParameterError, CaptureError: As
+                they say.
+            NotFoundError: There is no such queue, or no such job to wait for.
+            RefusedError: The queue is locked.
+        """
+        how = submission or Submission()
+        waits_for = dependencies(how, self.job)
+        with project_of(Path(project)) as folder:
+            plan = plan_of(folder, entry_point, parameters or {}, experiment, waits_for)
+            place = Path(project).absolute().parent if folder != Path(project) else plan.project.folder
+            job = submitted(self.home, self.library, plan, how, waits_for, place)
+        return self._enqueue(job, how.key)
+
+    def retry(self, job: Job) -> Job:
+        """Put a job that has ended into its queue once more, as a new job that names the old one.
+
+        Raises:
+            RefusedError: It has not ended, or what it ran with is not known.
+        """
+        if not job.status.is_final:
+            raise RefusedError(f"job {job.id[:8]} {job.status}: it has not ended", hint="cancel it first, or wait")
+        return self._enqueue(again(self.home, job))
+
+    def cancel(self, job: Job) -> Job:
+        """Cancel a job: at once if it waits; if it runs, its worker ends all that it has started.
+
+        Raises:
+            RefusedError: It has ended otherwise.
+        """
+        found = self.database.queue.cancel(job.id)
+        if found.status.is_final:
+            self.home.save(found)
+        return found
+
+    def wait(self, job: Job, timeout: float | None = None, poll: float = 0.2) -> Job:
+        """Wait until a job has ended, at most so many seconds, and return it as it is then."""
+        until = None if timeout is None else time.monotonic() + timeout
+        found = self.job(job.id)
+        while not found.status.is_final and (until is None or time.monotonic() < until):
+            time.sleep(poll)
+            found = self.job(job.id)
+        return found
+
+    def remove(self, job: Job) -> None:
+        """Remove a job that has ended, with its files; its runs in MLflow stay.
+
+        Raises:
+            RefusedError: It has not ended, or another job waits for it.
+        """
+        self.database.jobs.remove(job.id)
+        self.home.forget(job)
+
+    def worker(self, **options: Any) -> Worker:
+        """Return a worker of this testbed; see `Worker`."""
+        from dioptra.worker import Worker
+
+        return Worker(self.home, self.library, self.tracking, self.database, **options)
+
+    def jobs(self, *, limit: int | None = None, **filters: Any) -> list[Job]:
+        """Return jobs, oldest first: all, or the newest ones.
+
+        Args:
+            limit: How many at most.
+            filters: What they must be: see `Jobs.list`.
+        """
+        found: list[Job] = []
+        while limit is None or len(found) < limit:
+            count = _PAGE if limit is None else min(limit - len(found), _PAGE)
+            before = found[-1].id if found else ""
+            page = self.database.jobs.list(limit=count, before=before, **filters)
+            found += page
+            if len(page) < count:
+                break
+        return found[::-1]
 
     def job(self, prefix: str) -> Job:
         """Return the job with this id, or with this unique prefix of an id."""
-        return self.home.job(prefix)
+        return self.database.jobs.find(prefix)
 
     def subject(self, address: str, experiment: str | None = None) -> Subject:
         """Return the snapshot, and the jobs of it, that an address means.
@@ -160,15 +272,35 @@ class Testbed:
             address: A snapshot's name, id, unique prefix of one or of its commit, `last`, `last~2`; or a job's id.
             experiment: The experiment to look in; by default all.
         """
-        return find_subject(self.home, self.library, address, experiment)
+        return find_subject(self, address, experiment)
 
     def diff(self, before: Subject, after: Subject) -> SnapshotDiff:
         """Compare two snapshots, or two jobs: code, values, environment, inputs, metrics."""
         return diff_subjects(self.home, self.library, self.tracking, before, after)
 
+    def _enqueue(self, job: Job, key: str = "") -> Job:
+        """Put a job into its queue; its record is there first, for those who do not see the database."""
+        self.home.save(job)
+        try:
+            found = self.database.queue.submit(job, key)
+        except BaseException:
+            self.home.forget(job)
+            raise
+        if found.id != job.id:
+            self.home.forget(job)
+        return found
+
+    def _keep(self, job: Job) -> None:
+        """Keep the record of a job that runs here and now."""
+        self.home.save(job)
+        self.database.jobs.put(job, str(self.paths(job).output_dir))
+
     def paths(self, job: Job) -> AttemptPaths:
         """Return the paths of a job's last attempt."""
         return self.home.attempt(job.id, job.attempt)
+
+
+_PAGE = 1000  # jobs that are read at once
 
 
 def _new_job(snapshot: Snapshot, request: Request) -> Job:

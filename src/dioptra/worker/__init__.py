@@ -8,6 +8,7 @@ from dioptra.worker._plugins import pin_plugins, plugin_hashes
 from dioptra.worker._prepare import OnFetch, Prepared, Request, prepare
 from dioptra.worker._process import Ending, run_command
 from dioptra.worker._runner import Runner
+from dioptra.worker._worker import Worker
 
 __all__ = [
     "Attempt",
@@ -18,6 +19,7 @@ __all__ = [
     "Prepared",
     "Request",
     "Runner",
+    "Worker",
     "conditions_of_plan",
     "draw_hash_seed",
     "job_environment",
