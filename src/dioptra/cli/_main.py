@@ -18,8 +18,11 @@ from dioptra.cli.doctor import doctor
 from dioptra.cli.experiment import experiment
 from dioptra.cli.init import init
 from dioptra.cli.job import job
+from dioptra.cli.queue import queue
 from dioptra.cli.run import run
 from dioptra.cli.snapshot import snapshot
+from dioptra.cli.submit import submit
+from dioptra.cli.worker import worker
 from dioptra.errors import DioptraError, UsageError
 
 __all__ = ["cli", "main"]
@@ -35,11 +38,12 @@ def cli() -> None:
       dioptra demo                            a robustness curve, in about a minute
       dioptra init mine --example digits      a project of your own to change
       dioptra run mine -e train               run one of its entry points
+      dioptra submit mine -e train            put it into a queue, for `dioptra worker`
       dioptra snapshot verify last            run it again, and see whether it gives the same
     """
 
 
-for command in (completion, demo, doctor, experiment, init, job, run, snapshot):
+for command in (completion, demo, doctor, experiment, init, job, queue, run, snapshot, submit, worker):
     cli.add_command(command)
 
 

@@ -18,11 +18,15 @@ __all__ = [
     "complete_experiments",
     "complete_jobs",
     "complete_parameters",
+    "complete_queues",
     "complete_snapshots",
     "completion",
 ]
 
-_OPTIONS_WITH_VALUES = ("-e", "--entry-point", "-P", "--experiment")
+_OPTIONS_WITH_VALUES = (
+    *("-e", "--entry-point", "-P", "--experiment", "--from", "--queue", "--depends-on"),
+    *("--timeout", "--priority", "--retries", "--name", "--tag", "--key"),
+)
 
 
 @click.command()
@@ -98,6 +102,13 @@ def complete_jobs(context: click.Context, parameter: click.Parameter, typed: str
     jobs = [job for job in find_home().jobs()[::-1] if job.id.startswith(typed)]
     length = 8 if len(typed) <= 8 else None
     return [CompletionItem(job.id[:length], help=f"{job.status}, {job.entry_point}") for job in jobs[:50]]
+
+
+def complete_queues(context: click.Context, parameter: click.Parameter, typed: str) -> list[CompletionItem]:
+    """Offer the queues."""
+    from dioptra.testbed import Testbed
+
+    return [CompletionItem(each.name) for each in Testbed().database.queues.list() if each.name.startswith(typed)]
 
 
 def complete_snapshots(context: click.Context, parameter: click.Parameter, typed: str) -> list[CompletionItem]:

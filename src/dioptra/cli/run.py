@@ -9,8 +9,9 @@ import click
 
 from dioptra.cli._print import PassThrough, json_option, note, print_error, print_json
 from dioptra.cli._progress import fetch_progress
+from dioptra.cli._values import pairs
 from dioptra.cli.completion import complete_entry_points, complete_experiments, complete_parameters
-from dioptra.errors import RunNotEndedError, UsageError
+from dioptra.errors import RunNotEndedError
 
 if TYPE_CHECKING:
     from threading import Event
@@ -64,7 +65,7 @@ def run(
     from dioptra.testbed import Testbed
 
     testbed = Testbed()
-    plan = testbed.plan(project, entry_point, _values(parameters), experiment=experiment)
+    plan = testbed.plan(project, entry_point, pairs("-P", parameters), experiment=experiment)
     for warning in plan.warnings:
         note(f"Warning: {warning}")
     if dry_run:
@@ -83,18 +84,6 @@ def run(
         output.end_line()
     _show_end(testbed, job, as_json)
     return {"finished": 0, "cancelled": 130}.get(job.status, 1)
-
-
-def _values(parameters: tuple[str, ...]) -> dict[str, str]:
-    values: dict[str, str] = {}
-    for text in parameters:
-        name, equals, value = text.partition("=")
-        if not equals or not name:
-            raise UsageError(f"-P {text!r} is not a parameter", hint="write -P name=value")
-        if name in values:
-            raise UsageError(f"-P {name} is given twice ({values[name]!r} and {value!r})", hint="give it once")
-        values[name] = value
-    return values
 
 
 def _show_plan(argv: list[str], parameters: dict[str, str], as_json: bool) -> None:

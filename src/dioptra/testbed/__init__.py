@@ -3,6 +3,7 @@
 from dioptra.testbed._demo import DEMO_EPSILONS, Demo, DemoResult, write_demo_report
 from dioptra.testbed._diff import JobDiff, SnapshotDiff
 from dioptra.testbed._doctor import Finding, examine
+from dioptra.testbed._durations import parse_duration
 from dioptra.testbed._examples import copy_example, example_dir, example_names
 from dioptra.testbed._subject import Subject
 from dioptra.testbed._submit import Submission
@@ -30,6 +31,7 @@ __all__ = [
     "examine",
     "example_dir",
     "example_names",
+    "parse_duration",
     "worst",
     "write_demo_report",
 ]

@@ -1,0 +1,115 @@
+"""`dioptra submit`: an entry point, put into a queue for a worker."""
+
+from __future__ import annotations
+
+import click
+
+from dioptra.cli._print import json_option, note, print_json
+from dioptra.cli._values import pairs
+from dioptra.cli.completion import (
+    complete_entry_points,
+    complete_experiments,
+    complete_jobs,
+    complete_parameters,
+    complete_queues,
+)
+
+__all__ = ["submit"]
+
+
+@click.command()
+@click.argument("project", default=".", type=click.Path())
+@click.option(
+    "-e",
+    "--entry-point",
+    default="main",
+    show_default=True,
+    help="The entry point.",
+    shell_complete=complete_entry_points,
+)
+@click.option(
+    "-P",
+    "parameters",
+    multiple=True,
+    metavar="NAME=VALUE",
+    help="A parameter's value; give as many as needed.",
+    shell_complete=complete_parameters,
+)
+@click.option(
+    "--from",
+    "takes",
+    multiple=True,
+    metavar="NAME=JOB.OUTCOME",
+    help="A parameter's value that another job gives: its id, run_id, snapshot or output_dir.",
+)
+@click.option(
+    "--experiment",
+    help="The experiment to record it in; by default the project's name.",
+    shell_complete=complete_experiments,
+)
+@click.option("--queue", default="default", show_default=True, help="The queue.", shell_complete=complete_queues)
+@click.option(
+    "--depends-on",
+    "depends_on",
+    multiple=True,
+    metavar="JOB",
+    help="A job that must finish first; give as many as needed.",
+    shell_complete=complete_jobs,
+)
+@click.option("--timeout", help="The longest that it may run, such as 90s, 30m or 2h.")
+@click.option("--priority", type=int, default=0, show_default=True, help="Higher ones are run first.")
+@click.option(
+    "--retries", type=click.IntRange(0), default=0, show_default=True, help="Starts again when its worker is lost."
+)
+@click.option("--name", default="", help="What to call it.")
+@click.option("--tag", "tags", multiple=True, help="A word to find it by; give as many as needed.")
+@click.option("--key", default="", help="Two submissions with the same key are one job.")
+@json_option
+def submit(
+    project: str,
+    entry_point: str,
+    parameters: tuple[str, ...],
+    takes: tuple[str, ...],
+    experiment: str | None,
+    queue: str,
+    depends_on: tuple[str, ...],
+    timeout: str | None,
+    priority: int,
+    retries: int,
+    name: str,
+    tags: tuple[str, ...],
+    key: str,
+    as_json: bool,
+) -> None:
+    """Put an entry point of PROJECT (by default this folder) into a queue, and print the job's id.
+
+    PROJECT is a folder with an MLproject file, a task's script, or an archive of a folder. Its code and the task plugins
+    are kept as they are now; a worker runs them: see `dioptra worker`.
+    """
+    from dioptra.testbed import Submission, Testbed, parse_duration
+
+    testbed = Testbed()
+    how = Submission(
+        queue=queue,
+        depends_on=depends_on,
+        takes=pairs("--from", takes),
+        timeout=parse_duration(timeout) if timeout is not None else None,
+        priority=priority,
+        retries=retries,
+        name=name,
+        tags=tags,
+        key=key,
+    )
+    job = testbed.submit(project, entry_point, pairs("-P", parameters), experiment=experiment, submission=how)
+    waiting = f", {len(job.waits_for)} to wait for" if job.status == "deferred" else ""
+    note(f"job {job.id[:8]} {job.status} in {job.queue}: {job.entry_point} of {job.experiment}{waiting}")
+    if job.status == "queued" and not any(
+        each.workers for each in testbed.database.queues.list() if each.name == job.queue
+    ):
+        note(f"Warning: no worker listens to {job.queue!r}; start one: dioptra worker --queue {job.queue}")
+    if job.status.is_final:
+        note(f"Warning: {job.reason}")
+    if as_json:
+        print_json(job.to_dict())
+    else:
+        click.echo(job.id)

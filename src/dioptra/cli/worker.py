@@ -1,0 +1,56 @@
+"""`dioptra worker`: runs the jobs of queues."""
+
+from __future__ import annotations
+
+import signal
+from typing import TYPE_CHECKING
+
+import click
+
+from dioptra.cli._print import note
+from dioptra.cli.completion import complete_queues
+
+if TYPE_CHECKING:
+    from dioptra.worker import Worker
+
+__all__ = ["worker"]
+
+
+@click.command()
+@click.option(
+    "--queue",
+    "queues",
+    multiple=True,
+    help="A queue to listen to, the most wanted one first; by default the one called default.",
+    shell_complete=complete_queues,
+)
+@click.option("--slots", type=click.IntRange(1, 1000), default=1, show_default=True, help="Jobs that run at once.")
+@click.option("--burst", is_flag=True, help="End when there is nothing to do.")
+@click.option("--name", default="", help="What to call it; by default this machine's name.")
+def worker(queues: tuple[str, ...], slots: int, burst: bool, name: str) -> None:
+    """Run the jobs of queues until it is stopped.
+
+    Ctrl-C or TERM lets the running jobs finish; a second one cancels them.
+    """
+    from dioptra.testbed import Testbed
+
+    made = Testbed().worker(queues=queues or ("default",), slots=slots, burst=burst, name=name, on_event=note)
+    _stop_by_signals(made)
+    made.run()
+
+
+def _stop_by_signals(made: Worker) -> None:
+    asked = 0
+
+    def hear(number: int, frame: object) -> None:
+        nonlocal asked
+        asked += 1
+        if asked == 1:
+            note("no more jobs are claimed; once more cancels those that run")
+            made.stop()
+        else:
+            made.cancel()
+
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        if signal.getsignal(number) is not signal.SIG_IGN:  # as under nohup
+            signal.signal(number, hear)
