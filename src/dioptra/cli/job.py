@@ -125,8 +125,8 @@ def logs(job_id: str, follow: bool) -> None:
 def wait(job_ids: tuple[str, ...], timeout: str | None, as_json: bool) -> int:
     """Wait until jobs have ended.
 
-    The exit code is 0 when all have finished, 1 when one has failed or was cancelled, 9 when one is lost, 8 when the time
-    is over.
+    The exit code is 0 when all have finished, 1 when one has failed or was cancelled, 9 when one is lost, 8 when the
+    time is over.
     """
     from dioptra.testbed import Testbed, parse_duration
 

@@ -83,8 +83,8 @@ def submit(
 ) -> None:
     """Put an entry point of PROJECT (by default this folder) into a queue, and print the job's id.
 
-    PROJECT is a folder with an MLproject file, a task's script, or an archive of a folder. Its code and the task plugins
-    are kept as they are now; a worker runs them: see `dioptra worker`.
+    PROJECT is a folder with an MLproject file, a task's script, or an archive of a folder. Its code and the task
+    plugins are kept as they are now; a worker runs them: see `dioptra worker`.
     """
     from dioptra.testbed import Submission, Testbed, parse_duration
 
