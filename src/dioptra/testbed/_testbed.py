@@ -280,9 +280,10 @@ class Testbed:
 
     def _enqueue(self, job: Job, key: str = "") -> Job:
         """Put a job into its queue; its record is there first, for those who do not see the database."""
+        queue = self.database.queue
         self.home.save(job)
         try:
-            found = self.database.queue.submit(job, key)
+            found = queue.submit(job, key)
         except BaseException:
             self.home.forget(job)
             raise

@@ -13,10 +13,11 @@ from dioptra.prefect import failed_flow
 from dioptra.records import Job, JobStatus, now
 from dioptra.storage import Home
 from dioptra.tracking import TrackedRun, Tracking
+from dioptra.worker._endings import Ending
 from dioptra.worker._environment import job_environment
 from dioptra.worker._lease import Lease
 from dioptra.worker._prepare import Prepared
-from dioptra.worker._process import Ending, run_command
+from dioptra.worker._process import run_command
 
 __all__ = ["Attempt"]
 

@@ -14,14 +14,22 @@ from dioptra.tracking import IN_JOB_DIR
 
 __all__ = ["job_environment", "resolve_program"]
 
+_FOR_JOBS = {  # of the variables of the testbed, all that a job may see; the others belong to its server and workers
+    "DIOPTRA_HOME",
+    "DIOPTRA_JOB_LOG_AS_JSON",
+    "DIOPTRA_JOB_LOG_LEVEL",
+    "DIOPTRA_PLUGIN_DIR",
+}
+_OF_SERVERS = {"MLFLOW_BACKEND_STORE_URI", "MLFLOW_FLASK_SERVER_SECRET_KEY"}  # read by `mlflow server` only
+
 
 def job_environment(additions: Mapping[str, str], base: Mapping[str, str] | None = None) -> dict[str, str]:
-    """Return the environment of an attempt.
+    """Return the environment of an attempt: that of this process, without what is the testbed's own.
 
     `python` is the interpreter that runs dioptra: its folder comes first on the path. Python's output is not held
     back, so that it can be followed as it is printed. `import prefect` finds the stand-in, behind the user's modules.
     """
-    environment = dict(os.environ if base is None else base)
+    environment = {k: v for k, v in (os.environ if base is None else base).items() if _is_for_jobs(k)}
     path = environment.get("PATH", os.defpath)
     environment["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), path])
     ours = [str(IN_JOB_DIR), str(STAND_IN_DIR)]
@@ -30,6 +38,12 @@ def job_environment(additions: Mapping[str, str], base: Mapping[str, str] | None
     environment["PYTHONUNBUFFERED"] = "1"
     environment.setdefault("GIT_PYTHON_REFRESH", "quiet")
     return environment | dict(additions)
+
+
+def _is_for_jobs(variable: str) -> bool:
+    if variable.startswith("DIOPTRA_"):
+        return variable in _FOR_JOBS
+    return variable not in _OF_SERVERS
 
 
 def resolve_program(argv: list[str], *, folder: Path, environment: Mapping[str, str], where: str) -> None:

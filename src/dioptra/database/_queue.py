@@ -1,0 +1,383 @@
+"""The life of a job that waits in a queue: submitted, claimed, kept by beats, finished, reaped, cancelled.
+
+Every change of status is one statement with its guard in the WHERE. What a worker writes names job, attempt and
+status, so that the late word of a worker that was taken for dead changes nothing.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import sqlalchemy as sa
+
+from dioptra.database._dependents import Dependents, check_dependency, judge, upstreams
+from dioptra.database._records import DEFAULT_QUEUE, Standing
+from dioptra.database._rows import (
+    DETAILS_OF_ONE,
+    RETURNED,
+    Row,
+    clean,
+    insert_details,
+    job_values,
+    load,
+    replace_parameters,
+    to_job,
+    to_time,
+)
+from dioptra.database._schema import attempts, jobs, queues
+from dioptra.database._store import Store
+from dioptra.errors import JobNotFoundError, NotFoundError, RefusedError, UsageError, suggest
+from dioptra.records import Job, JobStatus
+
+__all__ = ["Queue"]
+
+_JOB: sa.BindParameter[str] = sa.bindparam("job_id")
+_NUMBER: sa.BindParameter[int] = sa.bindparam("attempt_number")
+_QUEUED: sa.ColumnElement[str] = sa.literal_column("'queued'")  # in words, as the partial indexes have it
+_STARTED: sa.ColumnElement[str] = sa.literal_column("'started'")
+
+
+class Queue:
+    """The jobs that wait, and those that run."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self._dependents = Dependents(store)
+        now, until = store.now, store.now + sa.bindparam("lease", type_=sa.Double())
+        ended: dict[str, Any] = {"ended_at": now, "lease_until": sa.null()}
+        self._insert = store.insert_once(jobs, "key").values(created_at=now).returning(jobs.c.created_at)
+        self._insert_ended = self._insert.values(ended_at=now)
+        self._claim = store.prepare(
+            sa.update(jobs)
+            .where(jobs.c.seq == _oldest_of_highest_priority(), jobs.c.status == _QUEUED)  # queued -> started
+            .values(status="started", attempt=jobs.c.attempt + 1, worker=sa.bindparam("claimer"), lease_until=until)
+            .values(started_at=now, cancel_requested=False, run_id=sa.null(), exit_code=sa.null(), reason="")
+            .returning(*RETURNED)
+        )
+        held = self._held()
+        self._beat = (
+            sa.update(jobs).where(held).values(lease_until=until).returning(jobs.c.cancel_requested)
+        )  # started -> started
+        self._finish = store.prepare(
+            sa.update(jobs)
+            .where(held)  # started -> finished | failed | cancelled | lost
+            .values(status=sa.bindparam("ending"), reason=sa.bindparam("why"), exit_code=sa.bindparam("code"), **ended)
+            .returning(jobs.c.ended_at)
+        )
+        self._lapsed = sa.select(jobs.c.id, jobs.c.attempt).where(jobs.c.status == _STARTED, jobs.c.lease_until <= now)
+        may_retry = jobs.c.attempt <= jobs.c.retries
+        self._reap = (
+            sa.update(jobs)
+            .where(held, jobs.c.lease_until <= now)  # started -> cancelled | queued | lost
+            .values(
+                status=sa.case((jobs.c.cancel_requested, "cancelled"), (may_retry, "queued"), else_="lost"),
+                reason=sa.case((may_retry & ~jobs.c.cancel_requested, ""), else_=_loss()),
+                ended_at=sa.case((may_retry & ~jobs.c.cancel_requested, sa.null()), else_=now),
+                started_at=sa.case((may_retry & ~jobs.c.cancel_requested, sa.null()), else_=jobs.c.started_at),
+                lease_until=sa.null(),
+            )
+            .returning(*RETURNED)
+        )
+        self._end_attempt = store.prepare(_end_attempt(now))
+        self._insert_attempt = store.prepare(_insert_attempt())
+        self._details = store.prepare(DETAILS_OF_ONE)
+        self._cancel = (
+            sa.update(jobs)
+            .where(jobs.c.id == _JOB, jobs.c.status.in_(["queued", "deferred"]))  # queued | deferred -> cancelled
+            .values(status="cancelled", reason="cancelled before it started", **ended)
+        )
+
+    @staticmethod
+    def _held() -> sa.ColumnElement[bool]:
+        """Return the fence: what must be so for an attempt to change its job."""
+        return (jobs.c.id == _JOB) & (jobs.c.attempt == _NUMBER) & (jobs.c.status == _STARTED)
+
+    def submit(self, job: Job, key: str = "") -> Job:
+        """Store a job that a worker is to run, and return it as it stands then.
+
+        Args:
+            job: What to run; its status, times, attempt and worker are set here.
+            key: Names the submit: said again with the same key, it gives the job of the first time.
+
+        Raises:
+            RefusedError: The queue is locked, or there is a job of that id.
+            NotFoundError: The queue, or a job that it waits for, is not there.
+            UsageError: A value of it cannot be stored.
+        """
+        job = _new(job)
+        with self._store.write() as connection:
+            if key and (first := _first_of(connection, key)):
+                return first
+            _check_queue(connection, job.queue)
+            job = _judged(connection, job)
+            created = self._insert_job(connection, job, key)
+            if created is None:  # somebody else was quicker with the same key
+                return _first_of(connection, key) or job
+            insert_details(connection, job)
+            if job.status is JobStatus.QUEUED:
+                self._store.announce(connection)
+        at = to_time(created) or job.created_at
+        return job.changed(created_at=at, ended_at=at if job.status.is_final else None)
+
+    def _insert_job(self, connection: sa.Connection, job: Job, key: str) -> float | None:
+        values = {name: value for name, value in job_values(job).items() if name not in ("created_at", "ended_at")}
+        statement = self._insert_ended if job.status.is_final else self._insert
+        try:
+            found: float | None = connection.execute(statement, {**values, "key": key or None}).scalar()
+        except sa.exc.IntegrityError as error:
+            raise RefusedError(f"there is a job {job.id} already", hint="submit it with a new id") from error
+        return found
+
+    def claim(self, queues: Sequence[str], worker: str, lease: float) -> Job | None:
+        """Give a worker the next job of the first queue that has one: of the highest priority, then the oldest.
+
+        Args:
+            queues: Names of queues, the most wanted one first.
+            worker: Name of the worker.
+            lease: Seconds in which it must beat.
+        """
+        _check_lease(lease)
+        with self._store.write() as connection:
+            for name in queues:
+                values = {"wanted": name, "claimer": worker, "lease": lease}
+                for row in self._claim.rows(connection, values):
+                    return self._begin_attempt(connection, row)
+        return None
+
+    def _begin_attempt(self, connection: sa.Connection, row: Row) -> Job:
+        values = {"number": row["attempt"], "worker": row["worker"], "started_at": row["started_at"]}
+        self._insert_attempt.rows(connection, {**_ATTEMPT_BEGINS, "job": row["id"], **values})
+        details = self._details.rows(connection, {"job_id": row["id"]})
+        return to_job(row, [(each["kind"], each["position"], *list(each.values())[3:]) for each in details])
+
+    def beat(self, leases: Iterable[tuple[str, int]], lease: float) -> dict[tuple[str, int], Standing]:
+        """Say that attempts, by job's id and number, go on, and learn which may.
+
+        Args:
+            leases: The attempts.
+            lease: Seconds in which the next beat must come.
+        """
+        _check_lease(lease)
+        attempts_ = list(leases)
+        if not attempts_:
+            return {}
+        with self._store.write() as connection:
+            return {each: self._standing(connection, each, lease) for each in sorted(attempts_)}
+
+    def _standing(self, connection: sa.Connection, attempt: tuple[str, int], lease: float) -> Standing:
+        row = connection.execute(self._beat, {**_named(*attempt), "lease": lease}).one_or_none()
+        if row is None:
+            return Standing.STALE
+        return Standing.CANCEL if row.cancel_requested else Standing.ALIVE
+
+    def started(
+        self,
+        job_id: str,
+        attempt: int,
+        *,
+        parameters: Mapping[str, str] | None = None,
+        argv: Sequence[str] | None = None,
+        run_id: str | None = None,
+    ) -> bool:
+        """Record what became known at the start of an attempt; False when it is stale, and nothing was recorded."""
+        changes: dict[str, Any] = {} if argv is None else {"argv": json.dumps(list(argv))}
+        changes |= {} if run_id is None else {"run_id": run_id}
+        statement = sa.update(jobs).where(self._held()).values(status=_STARTED, **changes)  # started -> started
+        with self._store.write() as connection:
+            if connection.execute(statement, _named(job_id, attempt)).rowcount != 1:
+                return False
+            if run_id is not None:
+                connection.execute(_NAME_RUN, {**_named(job_id, attempt), "run": run_id})
+            if parameters is not None:
+                replace_parameters(connection, job_id, parameters)
+        return True
+
+    def finish(
+        self,
+        job_id: str,
+        attempt: int,
+        status: JobStatus,
+        *,
+        reason: str = "",
+        exit_code: int | None = None,
+        output_dir: str = "",
+    ) -> bool:
+        """End a job with its attempt, and queue or cancel what waited for it; False when the attempt is stale.
+
+        Args:
+            job_id: The job.
+            attempt: Number of the attempt.
+            status: How it ended.
+            reason: Why, in words.
+            exit_code: Of its process.
+            output_dir: Folder with the attempt's files, for jobs that take it as a parameter.
+        """
+        if not status.is_final:
+            raise UsageError(f"a job cannot end as {status}", hint="end it as finished, failed, cancelled or lost")
+        ending = {"ending": str(status), "why": clean(reason), "code": exit_code}
+        with self._store.write() as connection:
+            if not self._finish.rows(connection, {**_named(job_id, attempt), **ending}):
+                return False
+            self._end_attempt.rows(connection, {**_named(job_id, attempt), **ending, "folder": clean(output_dir)})
+            self._dependents.settle(connection, job_id)
+        return True
+
+    def reap(self) -> list[Job]:
+        """Take back the attempts whose lease has lapsed, and return their jobs.
+
+        They are queued again if they have retries left, cancelled if that was asked for, else lost.
+        """
+        with self._store.read() as connection:
+            lapsed = connection.execute(self._lapsed).all()
+        found = [self._reap_one(row.id, row.attempt) for row in lapsed]
+        return [job for job in found if job is not None]
+
+    def _reap_one(self, job_id: str, attempt: int) -> Job | None:
+        with self._store.write() as connection:
+            row = connection.execute(self._reap, _named(job_id, attempt)).mappings().one_or_none()
+            if row is None:
+                return None  # it has beaten, or somebody else was quicker
+            job = load(connection, [row])[0]
+            ending = {
+                "ending": "cancelled" if job.status is JobStatus.CANCELLED else "lost",
+                "code": None,
+                "folder": "",
+            }
+            why = f"worker {job.worker!r} was lost"
+            self._end_attempt.rows(connection, {**_named(job_id, attempt), **ending, "why": why})
+            if job.status.is_final:
+                self._dependents.settle(connection, job_id)
+            else:
+                self._store.announce(connection)
+        return job
+
+    def cancel(self, job_id: str) -> Job:
+        """Cancel a job at once if it waits; if it runs, let its worker hear of it at its next beat.
+
+        Cancelling twice is fine.
+
+        Raises:
+            JobNotFoundError: There is no job of that id.
+            RefusedError: It has ended otherwise.
+        """
+        with self._store.write() as connection:
+            job = _hold(connection, job_id)
+            if job.status is JobStatus.STARTED:
+                connection.execute(_REQUEST_CANCEL, {"job_id": job_id})
+            elif not job.status.is_final:
+                connection.execute(self._cancel, {"job_id": job_id})
+                self._dependents.settle(connection, job_id)
+            elif job.status is not JobStatus.CANCELLED:
+                raise RefusedError(f"job {job_id} has already ended: {job.status}", hint="endings are final")
+            return _hold(connection, job_id)
+
+
+def _oldest_of_highest_priority() -> sa.ScalarSelect[Any]:
+    waiting = jobs.alias("waiting")
+    return (
+        sa.select(waiting.c.seq)
+        .where(waiting.c.status == _QUEUED, waiting.c.queue == sa.bindparam("wanted"))
+        .order_by(waiting.c.priority.desc(), waiting.c.seq)
+        .limit(sa.literal_column("1"))
+        .with_for_update(skip_locked=True)
+        .scalar_subquery()
+    )
+
+
+def _loss() -> sa.ColumnElement[str]:
+    number = sa.cast(jobs.c.attempt, sa.Text)
+    return sa.literal("worker '") + jobs.c.worker + "' was lost in attempt " + number
+
+
+def _insert_attempt() -> sa.Insert:
+    given = ("job", "number", "worker", "started_at", *_ATTEMPT_BEGINS)
+    return sa.insert(attempts).values({name: sa.bindparam(name) for name in given})
+
+
+def _end_attempt(now: sa.ColumnElement[float]) -> sa.Update:
+    return _of_attempt().values(
+        status=sa.bindparam("ending"),
+        reason=sa.bindparam("why"),
+        exit_code=sa.bindparam("code"),
+        output_dir=sa.bindparam("folder"),
+        ended_at=now,
+    )
+
+
+def _of_attempt() -> sa.Update:
+    return sa.update(attempts).where(attempts.c.job == _JOB, attempts.c.number == _NUMBER)
+
+
+def _named(job_id: str, attempt: int) -> dict[str, Any]:
+    return {"job_id": job_id, "attempt_number": attempt}
+
+
+def _check_lease(lease: float) -> None:
+    if not 0 < lease < float("inf"):
+        raise UsageError(f"a lease of {lease} s cannot be kept", hint="give a number of seconds above 0")
+
+
+def _new(job: Job) -> Job:
+    """Return a job as it is before it has been looked at, checked as far as that goes without the database."""
+    for each in job.waits_for:
+        check_dependency(each)
+    if not 0 <= job.retries <= 1000:
+        raise UsageError(f"{job.retries} retries are not possible", hint="give a number from 0 to 1000")
+    if abs(job.priority) > 1_000_000:
+        raise UsageError(f"priority {job.priority} is not possible", hint="give a number within a million of 0")
+    return job.changed(
+        queue=job.queue or DEFAULT_QUEUE,
+        status=JobStatus.QUEUED,
+        attempt=0,
+        worker="",
+        started_at=None,
+        ended_at=None,
+        run_id=None,
+        exit_code=None,
+        reason="",
+    )
+
+
+def _first_of(connection: sa.Connection, key: str) -> Job | None:
+    return next(iter(load(connection, connection.execute(_OF_KEY, {"submit": key}).mappings().all())), None)
+
+
+def _check_queue(connection: sa.Connection, name: str) -> None:
+    locked = connection.execute(_QUEUE, {"queue": name}).scalar()
+    if locked is None:
+        have = connection.execute(sa.select(queues.c.name)).scalars()
+        raise NotFoundError(f"no queue {name[:80]!r}", hint=suggest(name, have))
+    if locked:
+        raise RefusedError(f"queue {name!r} is locked and takes no new jobs", hint=f"`dioptra queue unlock {name}`")
+
+
+def _judged(connection: sa.Connection, job: Job) -> Job:
+    """Return a new job with the status that the jobs it waits for leave it."""
+    found = upstreams(connection, job.waits_for, hold=True)
+    if missing := [each.job for each in job.waits_for if each.job not in found]:
+        raise JobNotFoundError(f"no job {missing[0]!r} to wait for", hint="see `dioptra job list`")
+    verdict = judge(job.waits_for, found)
+    values = {**job.parameters, **verdict.values}
+    return job.changed(status=verdict.status, reason=verdict.reason, parameters=values)
+
+
+def _hold(connection: sa.Connection, job_id: str) -> Job:
+    """Return a job, held as it is until the transaction ends."""
+    rows = connection.execute(_HOLD, {"job_id": job_id}).mappings().all()
+    if not rows:
+        raise JobNotFoundError(f"no job {job_id[:80]!r}", hint="see `dioptra job list`")
+    return load(connection, rows)[0]
+
+
+_ATTEMPT_BEGINS = {"status": "started", "reason": "", "output_dir": ""}
+_NAME_RUN = _of_attempt().values(run_id=sa.bindparam("run"))
+_REQUEST_CANCEL = (
+    sa.update(jobs)
+    .where(jobs.c.id == _JOB, jobs.c.status == _STARTED)  # started -> started
+    .values(cancel_requested=True)
+)
+_OF_KEY = sa.select(*RETURNED).where(jobs.c.key == sa.bindparam("submit"))
+_QUEUE = sa.select(queues.c.locked).where(queues.c.name == sa.bindparam("queue")).with_for_update(read=True)
+_HOLD = sa.select(*RETURNED).where(jobs.c.id == _JOB).with_for_update()
