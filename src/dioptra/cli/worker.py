@@ -27,25 +27,26 @@ __all__ = ["worker"]
 @click.option("--slots", type=click.IntRange(1, 1000), default=1, show_default=True, help="Jobs that run at once.")
 @click.option("--burst", is_flag=True, help="End when there is nothing to do.")
 @click.option("--name", default="", help="What to call it; by default this machine's name.")
-def worker(queues: tuple[str, ...], slots: int, burst: bool, name: str) -> None:
+def worker(queues: tuple[str, ...], slots: int, burst: bool, name: str) -> int:
     """Run the jobs of queues until it is stopped.
 
-    Ctrl-C or TERM lets the running jobs finish; a second one cancels them.
+    Ctrl-C or TERM lets the running jobs finish; a second one cancels them, and the exit code is 130.
     """
     from dioptra.testbed import Testbed
 
     made = Testbed().worker(queues=queues or ("default",), slots=slots, burst=burst, name=name, on_event=note)
-    _stop_by_signals(made)
+    asked = _stop_by_signals(made)
     made.run()
+    return 130 if len(asked) > 1 else 0
 
 
-def _stop_by_signals(made: Worker) -> None:
-    asked = 0
+def _stop_by_signals(made: Worker) -> list[int]:
+    """Let signals stop a worker; the list gets each that has come."""
+    asked: list[int] = []
 
     def hear(number: int, frame: object) -> None:
-        nonlocal asked
-        asked += 1
-        if asked == 1:
+        asked.append(number)
+        if len(asked) == 1:
             note("no more jobs are claimed; once more cancels those that run")
             made.stop()
         else:
@@ -54,3 +55,4 @@ def _stop_by_signals(made: Worker) -> None:
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         if signal.getsignal(number) is not signal.SIG_IGN:  # as under nohup
             signal.signal(number, hear)
+    return asked
