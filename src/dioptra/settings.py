@@ -26,7 +26,7 @@ SETTINGS: tuple[Setting, ...] = (
     Setting("job_log_level", "DIOPTRA_JOB_LOG_LEVEL", "INFO", "Level at which an entry point's script logs."),
     Setting("job_log_as_json", "DIOPTRA_JOB_LOG_AS_JSON", "", "Any text makes an entry point's script log JSON."),
     Setting(
-        "database_url", "DIOPTRA_DATABASE_URL", "", "Database to use instead of the one in the home: postgresql://..."
+        "database_url", "DIOPTRA_DATABASE_URL", "", "Database of jobs to use instead of the one in the home."
     ),
     Setting("tracking_uri", "MLFLOW_TRACKING_URI", "", "MLflow store to use instead of the one in the home."),
     Setting("job_id", "DIOPTRA_JOB_ID", "", "Id of the job that the process belongs to.", "testbed"),
