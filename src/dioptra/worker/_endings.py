@@ -43,7 +43,7 @@ class Ending:
 
 def duration(seconds: float) -> str:
     """Say a duration with its two largest units: `2 h`, `1 min 30 s`, `0.5 s`."""
-    if seconds < 60:
+    if round(seconds, 1) < 60:
         return f"{seconds:.3g} s"
     left, words = round(seconds), []
     for name, length in _UNITS:

@@ -34,7 +34,7 @@ class Lease:
     @property
     def margin(self) -> float:
         """Seconds before its end at which the supervisor kills what has not ended by then."""
-        return min(1.0, self._held[0] / 10)
+        return min(1.0, self._held[0] / 5)
 
     def tell(self, told: Callable[[float, float], object]) -> None:
         """Tell `seconds, since` now and at each renewal."""

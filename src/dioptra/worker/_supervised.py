@@ -157,12 +157,12 @@ class Supervised:
         self._supervisor.say(word)
 
     def _pump(self, seconds: float) -> None:
-        """Take what is printed and what the supervisor says, or wait for it."""
+        """Take what is printed, or wait for it or for a word of the supervisor."""
         for descriptor, _ in self._poll.poll(seconds * 1000):
             if descriptor == self._supervisor.output.fileno():
                 self._take_output()
-            else:
-                self._listen()
+        if not self._gone:
+            self._listen()  # even if there was nothing before: the worker may have been stopped at any point
 
     def _take_output(self) -> None:
         chunk = os.read(self._supervisor.output.fileno(), _CHUNK)

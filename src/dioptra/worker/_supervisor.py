@@ -126,8 +126,9 @@ class _Supervisor:
         if word == "lease" and self._cause != "lapsed":
             seconds, since = map(float, values)
             over_at = min(since, time.monotonic()) + seconds
-            self._lapse_at = over_at - min(self._grace, seconds / 2)
-            self._lease_kill_at = over_at - min(1.0, seconds / 10)
+            margin = min(1.0, seconds / 5)
+            self._lapse_at = over_at - min(self._grace + margin, seconds / 2)
+            self._lease_kill_at = over_at - margin
         elif word == "cancel":
             self._end("cancelled", self._grace)
         elif word == "kill":
