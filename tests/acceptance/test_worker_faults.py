@@ -96,7 +96,8 @@ def pids(bench: Workbench, job: Job, count: int, attempt: int = 1) -> dict[str, 
     """Return what the entry point has said of its processes, once there are so many."""
     log = bench.home / "jobs" / job.id / f"attempt-{attempt}" / "log.txt"
     until(lambda: log.exists() and log.read_text().count("\n") >= count)
-    return {name: int(pid) for name, pid in (line.split() for line in log.read_text().splitlines())}
+    whole = log.read_text().rpartition("\n")[0].splitlines()
+    return {name: int(pid) for name, pid in map(str.split, whole)}
 
 
 def until(is_true: Callable[[], object], seconds: float = 30) -> None:

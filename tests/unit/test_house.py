@@ -54,7 +54,7 @@ def test_no_shell_and_no_evaluation(path: Path) -> None:
         if isinstance(call.func, ast.Attribute) and ast.unparse(call.func.value) == "self":
             continue  # a method of the class itself, such as a task's eval
         name = call.func.id if isinstance(call.func, ast.Name) else getattr(call.func, "attr", "")
-        assert name not in CALLS, path
+        assert name not in CALLS or (path.name, name) == ("_supervisor.py", "fork"), path
         if path.name != "_supervisor.py":  # which is small, so that each attempt can have one
             assert not name.startswith(("spawn", "posix_spawn", "execv", "execl")), path
 

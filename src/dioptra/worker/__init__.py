@@ -2,24 +2,29 @@
 
 from dioptra.worker._attempt import Attempt
 from dioptra.worker._conditions import Conditions, conditions_of_plan, draw_hash_seed
+from dioptra.worker._descendants import sweep
 from dioptra.worker._endings import Ending
 from dioptra.worker._environment import job_environment, resolve_program
+from dioptra.worker._lease import Lease
 from dioptra.worker._plan import Plan, make_plan
 from dioptra.worker._plugins import pin_plugins, plugin_hashes
 from dioptra.worker._prepare import OnFetch, Prepared, Request, prepare
 from dioptra.worker._process import run_command
 from dioptra.worker._runner import Runner
+from dioptra.worker._supervised import Supervised
 from dioptra.worker._worker import Worker
 
 __all__ = [
     "Attempt",
     "Conditions",
     "Ending",
+    "Lease",
     "OnFetch",
     "Plan",
     "Prepared",
     "Request",
     "Runner",
+    "Supervised",
     "Worker",
     "conditions_of_plan",
     "draw_hash_seed",
@@ -30,4 +35,5 @@ __all__ = [
     "prepare",
     "resolve_program",
     "run_command",
+    "sweep",
 ]
