@@ -38,6 +38,8 @@ bench: $(VENV)/.core ## measure speed beside the peers, as ratios
 	@$(BIN)/python bench/run.py
 	@$(BIN)/python bench/flows.py
 	@$(BIN)/python bench/snapshots.py
+	@$(BIN)/python bench/queues.py
+	@$(BIN)/python bench/jobs.py
 	@$(BIN)/python bench/training.py
 	@$(BIN)/python bench/serve.py
 

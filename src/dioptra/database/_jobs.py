@@ -159,7 +159,8 @@ def _wanted(
 
 def _with(name: str, value: str) -> sa.Select[Any]:
     short = sa.func.substr(parameters.c.value, *_SHORT) == value[:100]
-    return sa.select(parameters.c.job).where(parameters.c.name == name, short, parameters.c.value == value)
+    whole = parameters.c.value + "" == value  # as a plain column, SQLite would put it into the part, and use no index
+    return sa.select(parameters.c.job).where(parameters.c.name == name, short, whole)
 
 
 def _check_replaceable(held: Row, job: Job) -> None:

@@ -11,24 +11,23 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import sqlalchemy as sa
+from sqlalchemy.sql.dml import ReturningUpdate
 
-from dioptra.database._dependents import Dependents, check_dependency, judge, upstreams
-from dioptra.database._records import DEFAULT_QUEUE, Standing
+from dioptra.database._dependents import Dependents
+from dioptra.database._intake import Intake
+from dioptra.database._records import Standing
 from dioptra.database._rows import (
     DETAILS_OF_ONE,
     RETURNED,
     Row,
     clean,
-    insert_details,
-    job_values,
     load,
     replace_parameters,
     to_job,
-    to_time,
 )
-from dioptra.database._schema import attempts, jobs, queues
+from dioptra.database._schema import attempts, jobs
 from dioptra.database._store import Store
-from dioptra.errors import JobNotFoundError, NotFoundError, RefusedError, UsageError, suggest
+from dioptra.errors import JobNotFoundError, RefusedError, UsageError
 from dioptra.records import Job, JobStatus
 
 __all__ = ["Queue"]
@@ -44,11 +43,10 @@ class Queue:
 
     def __init__(self, store: Store) -> None:
         self._store = store
+        self._intake = Intake(store)
         self._dependents = Dependents(store)
         now, until = store.now, store.now + sa.bindparam("lease", type_=sa.Double())
         ended: dict[str, Any] = {"ended_at": now, "lease_until": sa.null()}
-        self._insert = store.insert_once(jobs, "key").values(created_at=now).returning(jobs.c.created_at)
-        self._insert_ended = self._insert.values(ended_at=now)
         self._claim = store.prepare(
             sa.update(jobs)
             .where(jobs.c.seq == _oldest_of_highest_priority(), jobs.c.status == _QUEUED)  # queued -> started
@@ -58,8 +56,11 @@ class Queue:
         )
         held = self._held()
         self._beat = (
-            sa.update(jobs).where(held).values(lease_until=until).returning(jobs.c.cancel_requested)
-        )  # started -> started
+            sa.update(jobs)
+            .where(held)  # started -> started
+            .values(lease_until=until)
+            .returning(jobs.c.cancel_requested)
+        )
         self._finish = store.prepare(
             sa.update(jobs)
             .where(held)  # started -> finished | failed | cancelled | lost
@@ -67,19 +68,7 @@ class Queue:
             .returning(jobs.c.ended_at)
         )
         self._lapsed = sa.select(jobs.c.id, jobs.c.attempt).where(jobs.c.status == _STARTED, jobs.c.lease_until <= now)
-        may_retry = jobs.c.attempt <= jobs.c.retries
-        self._reap = (
-            sa.update(jobs)
-            .where(held, jobs.c.lease_until <= now)  # started -> cancelled | queued | lost
-            .values(
-                status=sa.case((jobs.c.cancel_requested, "cancelled"), (may_retry, "queued"), else_="lost"),
-                reason=sa.case((may_retry & ~jobs.c.cancel_requested, ""), else_=_loss()),
-                ended_at=sa.case((may_retry & ~jobs.c.cancel_requested, sa.null()), else_=now),
-                started_at=sa.case((may_retry & ~jobs.c.cancel_requested, sa.null()), else_=jobs.c.started_at),
-                lease_until=sa.null(),
-            )
-            .returning(*RETURNED)
-        )
+        self._reap = _reap(held, now)
         self._end_attempt = store.prepare(_end_attempt(now))
         self._insert_attempt = store.prepare(_insert_attempt())
         self._details = store.prepare(DETAILS_OF_ONE)
@@ -106,29 +95,7 @@ class Queue:
             NotFoundError: The queue, or a job that it waits for, is not there.
             UsageError: A value of it cannot be stored.
         """
-        job = _new(job)
-        with self._store.write() as connection:
-            if key and (first := _first_of(connection, key)):
-                return first
-            _check_queue(connection, job.queue)
-            job = _judged(connection, job)
-            created = self._insert_job(connection, job, key)
-            if created is None:  # somebody else was quicker with the same key
-                return _first_of(connection, key) or job
-            insert_details(connection, job)
-            if job.status is JobStatus.QUEUED:
-                self._store.announce(connection)
-        at = to_time(created) or job.created_at
-        return job.changed(created_at=at, ended_at=at if job.status.is_final else None)
-
-    def _insert_job(self, connection: sa.Connection, job: Job, key: str) -> float | None:
-        values = {name: value for name, value in job_values(job).items() if name not in ("created_at", "ended_at")}
-        statement = self._insert_ended if job.status.is_final else self._insert
-        try:
-            found: float | None = connection.execute(statement, {**values, "key": key or None}).scalar()
-        except sa.exc.IntegrityError as error:
-            raise RefusedError(f"there is a job {job.id} already", hint="submit it with a new id") from error
-        return found
+        return self._intake.submit(job, key)
 
     def claim(self, queues: Sequence[str], worker: str, lease: float) -> Job | None:
         """Give a worker the next job of the first queue that has one: of the highest priority, then the oldest.
@@ -254,7 +221,7 @@ class Queue:
         return job
 
     def cancel(self, job_id: str) -> Job:
-        """Cancel a job at once if it waits; if it runs, let its worker hear of it at its next beat.
+        """Cancel a job at once if it waits; if it runs, let its worker hear of it: it is woken, to beat.
 
         Cancelling twice is fine.
 
@@ -266,6 +233,7 @@ class Queue:
             job = _hold(connection, job_id)
             if job.status is JobStatus.STARTED:
                 connection.execute(_REQUEST_CANCEL, {"job_id": job_id})
+                self._store.announce(connection)
             elif not job.status.is_final:
                 connection.execute(self._cancel, {"job_id": job_id})
                 self._dependents.settle(connection, job_id)
@@ -283,6 +251,22 @@ def _oldest_of_highest_priority() -> sa.ScalarSelect[Any]:
         .limit(sa.literal_column("1"))
         .with_for_update(skip_locked=True)
         .scalar_subquery()
+    )
+
+
+def _reap(held: sa.ColumnElement[bool], now: sa.ColumnElement[float]) -> ReturningUpdate[Any]:
+    again = (jobs.c.attempt <= jobs.c.retries) & ~jobs.c.cancel_requested
+    return (
+        sa.update(jobs)
+        .where(held, jobs.c.lease_until <= now)  # started -> cancelled | queued | lost
+        .values(
+            status=sa.case((jobs.c.cancel_requested, "cancelled"), (again, "queued"), else_="lost"),
+            reason=sa.case((again, ""), else_=_loss()),
+            started_at=sa.case((again, sa.null()), else_=jobs.c.started_at),
+            ended_at=sa.case((again, sa.null()), else_=now),
+            lease_until=sa.null(),
+        )
+        .returning(*RETURNED)
     )
 
 
@@ -319,50 +303,6 @@ def _check_lease(lease: float) -> None:
         raise UsageError(f"a lease of {lease} s cannot be kept", hint="give a number of seconds above 0")
 
 
-def _new(job: Job) -> Job:
-    """Return a job as it is before it has been looked at, checked as far as that goes without the database."""
-    for each in job.waits_for:
-        check_dependency(each)
-    if not 0 <= job.retries <= 1000:
-        raise UsageError(f"{job.retries} retries are not possible", hint="give a number from 0 to 1000")
-    if abs(job.priority) > 1_000_000:
-        raise UsageError(f"priority {job.priority} is not possible", hint="give a number within a million of 0")
-    return job.changed(
-        queue=job.queue or DEFAULT_QUEUE,
-        status=JobStatus.QUEUED,
-        attempt=0,
-        worker="",
-        started_at=None,
-        ended_at=None,
-        run_id=None,
-        exit_code=None,
-        reason="",
-    )
-
-
-def _first_of(connection: sa.Connection, key: str) -> Job | None:
-    return next(iter(load(connection, connection.execute(_OF_KEY, {"submit": key}).mappings().all())), None)
-
-
-def _check_queue(connection: sa.Connection, name: str) -> None:
-    locked = connection.execute(_QUEUE, {"queue": name}).scalar()
-    if locked is None:
-        have = connection.execute(sa.select(queues.c.name)).scalars()
-        raise NotFoundError(f"no queue {name[:80]!r}", hint=suggest(name, have))
-    if locked:
-        raise RefusedError(f"queue {name!r} is locked and takes no new jobs", hint=f"`dioptra queue unlock {name}`")
-
-
-def _judged(connection: sa.Connection, job: Job) -> Job:
-    """Return a new job with the status that the jobs it waits for leave it."""
-    found = upstreams(connection, job.waits_for, hold=True)
-    if missing := [each.job for each in job.waits_for if each.job not in found]:
-        raise JobNotFoundError(f"no job {missing[0]!r} to wait for", hint="see `dioptra job list`")
-    verdict = judge(job.waits_for, found)
-    values = {**job.parameters, **verdict.values}
-    return job.changed(status=verdict.status, reason=verdict.reason, parameters=values)
-
-
 def _hold(connection: sa.Connection, job_id: str) -> Job:
     """Return a job, held as it is until the transaction ends."""
     rows = connection.execute(_HOLD, {"job_id": job_id}).mappings().all()
@@ -378,6 +318,4 @@ _REQUEST_CANCEL = (
     .where(jobs.c.id == _JOB, jobs.c.status == _STARTED)  # started -> started
     .values(cancel_requested=True)
 )
-_OF_KEY = sa.select(*RETURNED).where(jobs.c.key == sa.bindparam("submit"))
-_QUEUE = sa.select(queues.c.locked).where(queues.c.name == sa.bindparam("queue")).with_for_update(read=True)
 _HOLD = sa.select(*RETURNED).where(jobs.c.id == _JOB).with_for_update()

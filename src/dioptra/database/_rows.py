@@ -16,7 +16,7 @@ from dioptra.records import Dependency, Job, JobStatus
 __all__ = ["DETAILS_OF_ONE", "RETURNED", "Row", "attempt_of", "clean", "insert_details", "job_values", "load",
            "replace_parameters", "seconds", "to_job", "to_time"]  # fmt: skip
 
-Row = Mapping[str, Any]
+Row = Mapping[str, Any] | sa.RowMapping
 
 _PLAIN = (
     "id", "queue", "priority", "attempt", "retries", "worker", "experiment", "snapshot", "name", "project_dir",

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, Self
 
 from dioptra.database._failures import translated
+from dioptra.errors import StoreUnreachableError
 
 if TYPE_CHECKING:
     from dioptra.database._address import Address
@@ -137,17 +138,21 @@ class ListenWake:
         return int(self._connection.fileno())
 
     def wait(self, timeout: float) -> bool:
-        """Wait for word of jobs; while the server is away, for the time."""
-        from dioptra.errors import StoreUnreachableError
-
-        try:
-            ready = bool(select.select([self.fileno()], [], [], timeout)[0])
-        except StoreUnreachableError:
-            time.sleep(timeout)
-            return False
+        """Wait for word of jobs; while the server is away, for the time. A new connection is word: some was missed."""
+        if self._connection is None:
+            return self._listened_again(timeout)
+        ready = bool(select.select([self._connection], [], [], timeout)[0])
         if ready:
             self.clear()
         return ready
+
+    def _listened_again(self, timeout: float) -> bool:
+        try:
+            self._listen()
+        except StoreUnreachableError:
+            time.sleep(timeout)
+            return False
+        return True
 
     def clear(self) -> None:
         """Take in the notifications that have come."""

@@ -31,7 +31,7 @@ class Workers:
         self._insert = sa.insert(workers).values(started_at=store.now, beat_at=store.now)
         self._beat = sa.update(workers).where(_OF_ID).values(beat_at=store.now)
         self._forget = sa.delete(workers).where(workers.c.beat_at < store.now - _FORGET_AFTER, ~self._alive)
-        self._list = sa.select(workers, self._alive).order_by(workers.c.started_at, workers.c.id)
+        self._list = sa.select(workers, self._alive).order_by(workers.c.started_at, workers.c.name)
 
     def register(
         self,

@@ -100,8 +100,10 @@ class Worker:
         try:
             with self._database.wakes(self._id) as wake:
                 while not self._is_done(self._claim_all()):
-                    select.select([self._bell, wake.fileno()], [], [], self._poll)
-                    wake.clear()
+                    rung, _, _ = select.select([self._bell, wake.fileno()], [], [], self._poll)
+                    if wake.fileno() in rung:
+                        wake.clear()
+                        self._try_to_beat()  # it may be about a job that is to be cancelled
                     self._hear_bell()
         finally:
             for slot in self._slots_now():
@@ -189,14 +191,23 @@ class Worker:
     def _beat_on(self) -> None:
         """Beat until the end, and take back what other workers have lost."""
         while not self._ended:
-            try:
-                self._beat_once()
-                self._reap()
-            except StoreUnreachableError as error:
-                logger.warning("no beat: %s", error.message)
+            self._try_to_beat()
+            self._try_to_reap()
             until = time.monotonic() + self._beat
             while not self._ended and (left := until - time.monotonic()) > 0:
                 time.sleep(min(left, 0.05))
+
+    def _try_to_beat(self) -> None:
+        try:
+            self._beat_once()
+        except StoreUnreachableError as error:
+            logger.warning("no beat: %s", error.message)
+
+    def _try_to_reap(self) -> None:
+        try:
+            self._reap()
+        except StoreUnreachableError as error:
+            logger.warning("nothing is taken back: %s", error.message)
 
     def _beat_once(self) -> None:
         slots = {slot.key: slot for slot in self._slots_now()}
