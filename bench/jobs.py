@@ -3,7 +3,8 @@
 make bench            or            python bench/jobs.py [JOBS [TURNS]]
 
 The jobs run a script that does nothing: `python noop.py`. The bare loop starts the same process with the same
-environment and does nothing else. RQ's worker forks for each job and starts no interpreter; it needs Debian's redis-server.
+environment and does nothing else. RQ's worker forks for each job and starts no interpreter; it needs Debian's
+redis-server.
 """
 
 from __future__ import annotations

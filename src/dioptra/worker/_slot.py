@@ -111,7 +111,8 @@ class Slot:
         try:
             return attempt.run(self._begin, lambda chunk: None, self._cancel, lease=self.lease, keep=lambda job: None)
         except RunNotEndedError as error:
-            return error.job.changed(reason=f"{error.job.reason or error.job.status}; {error.message}")
+            job: Job = error.job
+            return job.changed(reason=f"{job.reason or job.status}; {error.message}")
 
     def _prepared(self) -> Attempt:
         snapshot = self._library.get_snapshot(self.job.snapshot, self.job.experiment)
