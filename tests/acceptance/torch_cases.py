@@ -562,7 +562,9 @@ def test_how_often_checkpoints_are_made(tmp_path: Path) -> None:
 
 def test_a_checkpoint_that_does_not_fit_says_so(tmp_path: Path) -> None:
     broken_off(Digits, tmp_path, 2)
-    with pytest.raises(RefusedError, match="the checkpoint does not fit the task .*; type `python SCRIPT train --retrain`"):
+    with pytest.raises(
+        RefusedError, match="the checkpoint does not fit the task .*; type `python SCRIPT train --retrain`"
+    ):
         trained(folder=tmp_path, model=lambda: nn.Linear(64, 10))
 
 
