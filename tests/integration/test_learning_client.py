@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import socket
@@ -90,16 +91,18 @@ def test_nothing_is_sent_twice_when_a_server_goes_without_an_answer() -> None:
     with socket.create_server(("127.0.0.1", 0)) as listener:
 
         def hang_up() -> None:
-            for _ in range(2):
-                connection, _ = listener.accept()
-                requests.append(connection.recv(65_536))
-                connection.close()
+            with contextlib.suppress(OSError):  # until the test closes it
+                while True:
+                    connection, _ = listener.accept()
+                    requests.append(connection.recv(65_536))
+                    connection.close()
 
         threading.Thread(target=hang_up, daemon=True).start()
         client = PredictClient(f"http://127.0.0.1:{listener.getsockname()[1]}")
         with pytest.raises(StoreUnreachableError, match="the connection ended before the answer"):
             client.predict([[1.0]])
         time.sleep(0.2)
+        listener.shutdown(socket.SHUT_RDWR)
     assert len(requests) == 1
 
 
