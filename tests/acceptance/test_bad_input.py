@@ -100,7 +100,20 @@ def test_wrong_use_is_2(dioptra: Command, args: list[str]) -> None:
     assert "Traceback" not in said.err
 
 
-@pytest.mark.parametrize("args", [[], ["--help"], ["-h"], ["run", "-h"], ["job", "-h"], ["demo", "-h"], ["init", "-h"]])
+@pytest.mark.parametrize(
+    "args",
+    [
+        [],
+        ["--help"],
+        ["-h"],
+        ["run", "-h"],
+        ["job", "-h"],
+        ["demo", "-h"],
+        ["init", "-h"],
+        ["submit", "-h"],
+        ["worker", "-h"],
+    ],
+)
 def test_help_fits_a_screen(dioptra: Command, args: list[str]) -> None:
     said = dioptra(*args)
 

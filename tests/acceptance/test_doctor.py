@@ -17,7 +17,7 @@ def test_everything_is_in_order_here(dioptra: Command, tmp_path: Path) -> None:
     states = {finding["name"]: finding["state"] for finding in said.json["findings"]}
 
     assert (said.code, said.json["wrong"]) == (0, 0), said.out
-    assert states["mlflow"] == states["git"] == states["home"] == states["tracking store"] == "ok"
+    assert states["mlflow"] == states["git"] == states["home"] == states["tracking store"] == states["jobs"] == "ok"
     assert not (tmp_path / "home").exists()  # nothing is made
     assert "nothing is wrong" in dioptra("doctor", home=tmp_path / "home").out
 

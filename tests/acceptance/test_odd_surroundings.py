@@ -154,9 +154,23 @@ def test_a_damaged_record_harms_no_other(dioptra: Command, project: MakeProject,
     listed = dioptra("job", "list", "--json", home=home)
 
     assert [job["id"] for job in listed.json["jobs"]] == [job_id]
-    assert listed.err.count("cannot be read and is left out") == 3
+    assert dioptra("doctor", home=home).out.count("job.json cannot be read; repair it, or move it away") == 3
     shown = dioptra("job", "show", "aaaa", home=home)
-    assert (shown.code, len(shown.err.splitlines())) == (4, 1)
+    assert (shown.code, len(shown.err.splitlines())) == (3, 1)
+
+
+def test_a_home_without_its_database_gets_it_again_from_the_records(
+    dioptra: Command, project: MakeProject, tmp_path: Path
+) -> None:
+    home = tmp_path / "home"
+    job_id = dioptra("run", str(project("entry_points: {main: {command: 'true'}}")), "--json", home=home).json["job"]
+    before = dioptra("job", "show", job_id, "--json", home=home).json
+    (home / "jobs" / "damaged").mkdir()
+    (home / "jobs" / "damaged" / "job.json").write_text("[]")
+    for file in home.glob("testbed.db*"):
+        file.unlink()
+
+    assert dioptra("job", "show", job_id, "--json", home=home).json == before
 
 
 @pytest.mark.parametrize(

@@ -190,11 +190,10 @@ def test_refusals(shelf: Shelf) -> None:
 def test_an_address_that_means_a_snapshot_and_a_job_is_ambiguous(shelf: Shelf) -> None:
     commit = shelf.snapshots[0].commit
     record = shelf.jobs[0].changed(id=f"{commit[:6]}00-0000-4000-8000-000000000000")
-    shelf.bench.testbed.paths(record).make()
-    shelf.bench.testbed.home.save(record)
+    shelf.bench.testbed.database.jobs.put(record)
 
     said = shelf.bench.dioptra("snapshot", "show", commit[:6])
-    shelf.bench.testbed.home.forget(record)
+    shelf.bench.testbed.remove(record)
 
     assert said.code == 2
     assert f"'{commit[:6]}' is ambiguous; write more of it: snapshot {shelf.names[0]}, job {record.id}" in said.err

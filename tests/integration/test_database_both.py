@@ -156,7 +156,7 @@ def test_each_job_is_claimed_once_by_many_processes(url: str, database: Database
 
     assert [worker.returncode for worker in workers] == [0] * 8
     assert Counter(done) == Counter(ids)
-    assert database.jobs.count() == {JobStatus.FINISHED: 500}
+    assert database.jobs.tally("status") == {JobStatus.FINISHED: 500}
 
 
 def test_a_newer_database_is_refused(url: str, database: Database) -> None:

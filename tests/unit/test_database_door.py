@@ -256,7 +256,7 @@ def test_threads_share_a_database(database: Database) -> None:
         thread.join()
 
     assert len(set(done)) == 80
-    assert database.jobs.count() == {JobStatus.FINISHED: 80}
+    assert database.jobs.tally("status") == {JobStatus.FINISHED: 80}
 
 
 def test_a_forked_process_opens_its_own(database: Database) -> None:

@@ -95,7 +95,7 @@ def test_jobs_are_listed_by_what_they_have(database: Database) -> None:
     assert listed(parameters={"eps": "0.1"}) == [c.id, a.id]
     assert listed(parameters={"long": long}) == [a.id]
     assert listed(tags=["nope"]) == listed(status=[JobStatus.LOST]) == []
-    assert database.jobs.count() == {JobStatus.FINISHED: 1, JobStatus.QUEUED: 2}
+    assert database.jobs.tally("status") == {JobStatus.FINISHED: 1, JobStatus.QUEUED: 2}
 
 
 def test_pages_follow_one_another(database: Database) -> None:

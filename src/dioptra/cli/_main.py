@@ -31,15 +31,12 @@ __all__ = ["cli", "main"]
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(package_name="dioptra-testbed", message="dioptra %(version)s")
 def cli() -> None:
-    """A testbed for trustworthy machine learning: attack models, measure what is left, keep the evidence.
+    """A testbed for trustworthy machine learning.
 
     \b
-    Begin with:
-      dioptra demo                            a robustness curve, in about a minute
-      dioptra init mine --example digits      a project of your own to change
-      dioptra run mine -e train               run one of its entry points
-      dioptra submit mine -e train            put it into a queue, for `dioptra worker`
-      dioptra snapshot verify last            run it again, and see whether it gives the same
+    dioptra demo                            a robustness curve, in about a minute
+    dioptra init mine --example digits      a project of your own to change
+    dioptra run mine -e train               run one of its entry points; `submit` queues it
     """
 
 

@@ -12,7 +12,6 @@ from dioptra.cli.completion import complete_experiments
 
 if TYPE_CHECKING:
     from dioptra.experiment import Experiment
-    from dioptra.records import Job
 
 __all__ = ["experiment"]
 
@@ -33,7 +32,7 @@ def list_experiments(as_json: bool) -> None:
     broken = testbed.library.broken()
     for sentence in broken.values():
         note(f"Warning: {sentence}")
-    jobs = testbed.jobs()
+    jobs = testbed.tally("experiment")
     rows = [_summary(entry, jobs) for entry in found]
     if as_json:
         print_json({"experiments": rows, "broken": broken})
@@ -55,7 +54,7 @@ def show(name: str, as_json: bool) -> None:
     found = testbed.library.get_experiment(name)
     for file in found.broken():
         note(f"Warning: the record {file} cannot be read and is left out")
-    values = _summary(found, testbed.jobs()) | {"folder": str(found.path), "code": str(found.code.git_dir)}
+    values = _summary(found, testbed.tally("experiment")) | {"folder": str(found.path), "code": str(found.code.git_dir)}
     if as_json:
         print_json(values | {"names": [snapshot.name for snapshot in found.snapshots()]})
         return
@@ -63,11 +62,11 @@ def show(name: str, as_json: bool) -> None:
         click.echo(f"{key:<14} {'' if value is None else value}")
 
 
-def _summary(experiment: Experiment, jobs: list[Job]) -> dict[str, object]:
+def _summary(experiment: Experiment, jobs: dict[str, int]) -> dict[str, object]:
     snapshots = experiment.snapshots()
     return {
         "experiment": experiment.name,
         "snapshots": len(snapshots),
-        "jobs": sum(job.experiment == experiment.name for job in jobs),
+        "jobs": jobs.get(experiment.name, 0),
         "last": snapshots[-1].name if snapshots else None,
     }

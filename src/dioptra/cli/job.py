@@ -70,7 +70,7 @@ def list_jobs(
     if as_json:
         print_json({"jobs": [entry.to_dict() for entry in jobs]})
     elif not jobs:
-        click.echo("no such jobs" if testbed.database.jobs.count() else "no jobs yet; `dioptra demo` makes some")
+        click.echo("no such jobs" if testbed.tally("status") else "no jobs yet; `dioptra demo` makes some")
     else:
         show_table(_HEADINGS, [_row(entry) for entry in jobs])
         _say_who_waits(testbed, jobs)

@@ -56,7 +56,7 @@ def list_snapshots(experiment: str | None, as_json: bool) -> None:
 
     testbed = Testbed()
     found = _all(testbed, experiment)
-    counts = Counter(job.snapshot for job in testbed.jobs())
+    counts = Counter(testbed.tally("snapshot"))
     if as_json:
         print_json({"snapshots": [_as_dict(testbed, entry) | {"jobs": counts[entry.name]} for entry in found]})
     elif not found:
@@ -76,7 +76,7 @@ def show(address: str, experiment: str | None, as_json: bool) -> None:
 
     testbed = Testbed()
     found = testbed.subject(address, experiment).snapshot
-    jobs = [job for job in testbed.jobs() if job.snapshot == found.name]
+    jobs = testbed.jobs(snapshot=found.name)
     values = _as_dict(testbed, found) | {"folder": str(found.folder)}
     if as_json:
         print_json(values | {"conditions": found.conditions, "jobs": [job.to_dict() for job in jobs]} | _data(found))
@@ -197,7 +197,8 @@ def remove(addresses: tuple[str, ...], force: bool, experiment: str | None, as_j
     names = list(dict.fromkeys(subject.snapshot.name for subject in found))
     for entry in {subject.snapshot.name: subject.snapshot for subject in found}.values():
         testbed.library.experiment_of(entry).remove(entry)
-    if copies := sum(job.snapshot in names for job in testbed.jobs()):
+    counts = testbed.tally("snapshot")
+    if copies := sum(counts.get(name, 0) for name in names):
         note(f"Warning: {_jobs(copies)} still {'has' if copies == 1 else 'have'} the code in {testbed.home.jobs_dir}")
     if as_json:
         print_json({"removed": names})
@@ -243,7 +244,7 @@ def _all(testbed: Testbed, experiment: str | None) -> list[Snapshot]:
 def _check_removable(testbed: Testbed, address: str, subject: Subject, *, force: bool) -> None:
     if subject.job is not None:
         raise UsageError(f"{address!r} is a job", hint=f"name its snapshot, {subject.snapshot.name}")
-    jobs = [job for job in testbed.jobs() if job.snapshot == subject.snapshot.name]
+    jobs = testbed.jobs(snapshot=subject.snapshot.name)
     if jobs and not force:
         which = f"job {jobs[0].id[:8]}" if len(jobs) == 1 else f"{len(jobs)} jobs, {jobs[-1].id[:8]} for one,"
         raise RefusedError(

@@ -32,7 +32,7 @@ __all__ = ["submit"]
     "parameters",
     multiple=True,
     metavar="NAME=VALUE",
-    help="A parameter's value; give as many as needed.",
+    help="A parameter's value; may be repeated.",
     shell_complete=complete_parameters,
 )
 @click.option(
@@ -40,11 +40,11 @@ __all__ = ["submit"]
     "takes",
     multiple=True,
     metavar="NAME=JOB.OUTCOME",
-    help="A parameter's value that another job gives: its id, run_id, snapshot or output_dir.",
+    help="A value that a job gives: its id, run_id, snapshot or output_dir.",
 )
 @click.option(
     "--experiment",
-    help="The experiment to record it in; by default the project's name.",
+    help="The experiment; by default the project's name.",
     shell_complete=complete_experiments,
 )
 @click.option("--queue", default="default", show_default=True, help="The queue.", shell_complete=complete_queues)
@@ -53,16 +53,16 @@ __all__ = ["submit"]
     "depends_on",
     multiple=True,
     metavar="JOB",
-    help="A job that must finish first; give as many as needed.",
+    help="A job that must finish first; may be repeated.",
     shell_complete=complete_jobs,
 )
-@click.option("--timeout", help="The longest that it may run, such as 90s, 30m or 2h.")
-@click.option("--priority", type=int, default=0, show_default=True, help="Higher ones are run first.")
+@click.option("--timeout", metavar="TIME", help="The longest that it may run, such as 90s or 2h.")
+@click.option("--priority", type=int, default=0, help="Higher ones are run first.")
 @click.option(
-    "--retries", type=click.IntRange(0), default=0, show_default=True, help="Starts again when its worker is lost."
+    "--retries", type=click.IntRange(0), metavar="COUNT", default=0, help="Starts again when its worker is lost."
 )
 @click.option("--name", default="", help="What to call it.")
-@click.option("--tag", "tags", multiple=True, help="A word to find it by; give as many as needed.")
+@click.option("--tag", "tags", multiple=True, help="A word to find it by; may be repeated.")
 @click.option("--key", default="", help="Two submissions with the same key are one job.")
 @json_option
 def submit(
@@ -81,10 +81,10 @@ def submit(
     key: str,
     as_json: bool,
 ) -> None:
-    """Put an entry point of PROJECT (by default this folder) into a queue, and print the job's id.
+    """Put an entry point of PROJECT into a queue, and print the job's id.
 
-    PROJECT is a folder with an MLproject file, a task's script, or an archive of a folder. Its code and the task
-    plugins are kept as they are now; a worker runs them: see `dioptra worker`.
+    PROJECT is a folder (by default this one), a task's script or an archive of a folder. A worker will run it as it
+    is now, with the task plugins of now.
     """
     from dioptra.testbed import Submission, Testbed, parse_duration
 

@@ -61,7 +61,7 @@ class Database:
 
     @property
     def jobs(self) -> Jobs:
-        """All jobs: find, list, count, attempts, put, remove."""
+        """All jobs: find, list, tally, attempts, put, remove."""
         return self._opened.jobs
 
     @property

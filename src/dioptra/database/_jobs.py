@@ -96,10 +96,12 @@ class Jobs:
             raise self._missing(job_id)
         return seq
 
-    def count(self) -> dict[JobStatus, int]:
-        """Return how many jobs there are of each status that some have."""
+    def tally(self, name: str) -> dict[str, int]:
+        """Return how many jobs there are of each `experiment`, `snapshot` or `status` that some have."""
+        column = jobs.c[name]
         with self._store.read() as connection:
-            return {JobStatus(status): count for status, count in connection.execute(_COUNT)}
+            found = connection.execute(sa.select(column, sa.func.count()).group_by(column))
+            return {str(value): int(count) for value, count in found}
 
     def put(self, job: Job, output_dir: str = "") -> None:
         """Keep the record of a job that no worker runs, as it is, in place of the one before.
@@ -191,7 +193,6 @@ _STARTING = (
     .limit(5)
 )
 _AGE = sa.select(jobs.c.seq).where(jobs.c.id == _JOB)
-_COUNT = sa.select(jobs.c.status, sa.func.count()).group_by(jobs.c.status)
 _ATTEMPTS = sa.select(attempts).where(attempts.c.job == _JOB).order_by(attempts.c.number)
 _HOLD = sa.select(jobs.c.status, jobs.c.queue).where(jobs.c.id == _JOB).with_for_update()
 _WAITING = (

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import json
 import os
 import shutil
@@ -80,6 +81,11 @@ class AttemptPaths:
     def conditions_file(self) -> Path:
         """What the attempt ran with: values, seeds, environment, hashes of plugins and inputs."""
         return self.folder / "conditions.json"
+
+    @property
+    def held_file(self) -> Path:
+        """The file that the process which runs the attempt here and now holds a lock on."""
+        return self.folder / "held"
 
     @property
     def plugin_dir(self) -> Path:
@@ -172,6 +178,28 @@ class Home:
         shutil.rmtree(self.jobs_dir / job.id, ignore_errors=True)
         with contextlib.suppress(OSError):  # not empty: other jobs are there
             self.jobs_dir.rmdir()
+
+    @contextlib.contextmanager
+    def holding(self, job: Job) -> Iterator[None]:
+        """Show, for as long as the block runs and the process lives, that an attempt is run by this process."""
+        file = self.attempt(job.id, job.attempt).held_file
+        with file.open("wb") as held:
+            fcntl.flock(held, fcntl.LOCK_EX)
+            try:
+                yield
+            finally:
+                file.unlink(missing_ok=True)
+
+    def is_held(self, job: Job) -> bool:
+        """Tell whether a process runs the job's attempt here and now."""
+        try:
+            with self.attempt(job.id, job.attempt).held_file.open("rb") as held:
+                fcntl.flock(held, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return True
+        except FileNotFoundError:
+            return False
+        return False
 
     def jobs(self) -> list[Job]:
         """Return all jobs whose record can be read, oldest first; `damaged` names the others."""

@@ -51,6 +51,7 @@ def examine(testbed: Testbed, environ: Mapping[str, str] | None = None) -> list[
         *_programs(environ),
         _home(testbed, environ),
         _store(testbed),
+        _database(testbed),
         *_kept(testbed),
         *_variables(environ),
     ]
@@ -108,7 +109,19 @@ def _home(testbed: Testbed, environ: Mapping[str, str]) -> Finding:
         )
     free = shutil.disk_usage(existing).free // 1_000_000
     state = "ok" if free >= _MEGABYTES_TO_WORK else "wrong"
-    return Finding("home", state, f"{path}, {how}; {free:,} MB free, {len(testbed.jobs())} jobs")
+    return Finding("home", state, f"{path}, {how}; {free:,} MB free")
+
+
+def _database(testbed: Testbed) -> Finding:
+    """Say what is in the database of jobs, and whether anybody would run one."""
+    if not testbed.has_jobs:
+        return Finding("jobs", "ok", "none yet; the first one makes their database")
+    try:
+        name, counts = testbed.database.name, testbed.tally("status")
+        alive = [worker for worker in testbed.database.workers.list() if worker.is_alive]
+    except DioptraError as error:
+        return Finding("jobs", "wrong", str(error))
+    return Finding("jobs", "ok", f"{name}; {sum(counts.values())} jobs, {len(alive)} workers")
 
 
 def _kept(testbed: Testbed) -> Iterator[Finding]:

@@ -8,7 +8,6 @@ import time
 import uuid
 from collections.abc import Callable, Mapping
 from contextlib import nullcontext
-from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,6 +17,7 @@ from dioptra.experiment import Library, Snapshot
 from dioptra.records import Job, JobStatus
 from dioptra.storage import AttemptPaths, Home, find_home
 from dioptra.testbed._diff import SnapshotDiff, diff_subjects
+from dioptra.testbed._ledger import Ledger
 from dioptra.testbed._subject import Subject, find_subject
 from dioptra.testbed._submit import Submission, again, dependencies, plan_of, project_of, submitted
 from dioptra.tracking import Tracking
@@ -56,6 +56,7 @@ class Testbed:
         self.tracking = Tracking(
             database=self.home.tracking_file, artifacts=self.home.artifacts_dir, uri=settings.get("tracking_uri")
         )
+        self._ledger = Ledger(self.home, self.tracking)
 
     def plan(
         self,
@@ -152,20 +153,18 @@ class Testbed:
         except BaseException:
             self.home.forget(job)
             raise
-        return attempt.run(on_start, on_output, cancel or threading.Event(), keep=self._keep)
+        with self.home.holding(job):
+            return attempt.run(on_start, on_output, cancel or threading.Event(), keep=self._ledger.keep)
 
-    @cached_property
+    @property
     def database(self) -> Database:
-        """The database of jobs, queues and workers; opened when it is first asked."""
-        from dioptra.database import Database
+        """The database of jobs, queues and workers; made when it is first asked."""
+        return self._ledger.database
 
-        self.home.make()
-        url = settings.get("database_url")
-        is_new = not url and not self.home.database_file.exists()
-        found = Database.of_home(self.home.path, url)
-        for job in self.home.jobs() if is_new else ():  # from before there was a database
-            found.jobs.put(job, str(self.paths(job).output_dir))
-        return found
+    @property
+    def has_jobs(self) -> bool:
+        """Whether there can be any: a home without jobs has no database yet."""
+        return self._ledger.exists
 
     def submit(
         self,
@@ -197,7 +196,7 @@ class Testbed:
             plan = plan_of(folder, entry_point, parameters or {}, experiment, waits_for)
             place = Path(project).absolute().parent if folder != Path(project) else plan.project.folder
             job = submitted(self.home, self.library, plan, how, waits_for, place)
-        return self._enqueue(job, how.key)
+        return self._ledger.enqueue(job, how.key)
 
     def retry(self, job: Job) -> Job:
         """Put a job that has ended into its queue once more, as a new job that names the old one.
@@ -207,7 +206,7 @@ class Testbed:
         """
         if not job.status.is_final:
             raise RefusedError(f"job {job.id[:8]} {job.status}: it has not ended", hint="cancel it first, or wait")
-        return self._enqueue(again(self.home, job))
+        return self._ledger.enqueue(again(self.home, job))
 
     def cancel(self, job: Job) -> Job:
         """Cancel a job: at once if it waits; if it runs, its worker ends all that it has started.
@@ -251,19 +250,15 @@ class Testbed:
             limit: How many at most.
             filters: What they must be: see `Jobs.list`.
         """
-        found: list[Job] = []
-        while limit is None or len(found) < limit:
-            count = _PAGE if limit is None else min(limit - len(found), _PAGE)
-            before = found[-1].id if found else ""
-            page = self.database.jobs.list(limit=count, before=before, **filters)
-            found += page
-            if len(page) < count:
-                break
-        return found[::-1]
+        return self._ledger.jobs(limit, filters)
 
     def job(self, prefix: str) -> Job:
         """Return the job with this id, or with this unique prefix of an id."""
-        return self.database.jobs.find(prefix)
+        return self._ledger.job(prefix)
+
+    def tally(self, name: str) -> dict[str, int]:
+        """Return how many jobs there are of each `experiment`, `snapshot` or `status`."""
+        return self._ledger.tally(name)
 
     def subject(self, address: str, experiment: str | None = None) -> Subject:
         """Return the snapshot, and the jobs of it, that an address means.
@@ -278,30 +273,9 @@ class Testbed:
         """Compare two snapshots, or two jobs: code, values, environment, inputs, metrics."""
         return diff_subjects(self.home, self.library, self.tracking, before, after)
 
-    def _enqueue(self, job: Job, key: str = "") -> Job:
-        """Put a job into its queue; its record is there first, for those who do not see the database."""
-        queue = self.database.queue
-        self.home.save(job)
-        try:
-            found = queue.submit(job, key)
-        except BaseException:
-            self.home.forget(job)
-            raise
-        if found.id != job.id:
-            self.home.forget(job)
-        return found
-
-    def _keep(self, job: Job) -> None:
-        """Keep the record of a job that runs here and now."""
-        self.home.save(job)
-        self.database.jobs.put(job, str(self.paths(job).output_dir))
-
     def paths(self, job: Job) -> AttemptPaths:
         """Return the paths of a job's last attempt."""
         return self.home.attempt(job.id, job.attempt)
-
-
-_PAGE = 1000  # jobs that are read at once
 
 
 def _new_job(snapshot: Snapshot, request: Request) -> Job:

@@ -20,7 +20,12 @@ from dioptra.worker._process import run_command
 
 __all__ = ["Attempt"]
 
-_RUN_STATUS = {JobStatus.FINISHED: "FINISHED", JobStatus.FAILED: "FAILED", JobStatus.CANCELLED: "KILLED"}
+_RUN_STATUS = {
+    JobStatus.FINISHED: "FINISHED",
+    JobStatus.FAILED: "FAILED",
+    JobStatus.CANCELLED: "KILLED",
+    JobStatus.LOST: "KILLED",
+}
 
 
 class Attempt:
@@ -106,6 +111,8 @@ class Attempt:
         status = JobStatus.FAILED if reason else JobStatus.FINISHED
         if ending.cancelled:
             status = JobStatus.CANCELLED
+        elif ending.lapsed:
+            status = JobStatus.LOST
         if status is JobStatus.FINISHED:
             reason = self._prepared.changed_inputs()  # no failure, but worth knowing
         return job.changed(status=status, exit_code=ending.exit_code, reason=reason)

@@ -133,10 +133,14 @@ class Slot:
         return self.job.changed(status=JobStatus.FAILED, reason=reason)
 
     def _end(self, job: Job) -> None:
-        """Tell the database of the end, until it has been taken, or is not this process's to tell."""
+        """Tell the database of the end, until it has been taken, or is not this process's to tell.
+
+        It may be told late: as long as nobody has taken the job back, it is the truth.
+        """
+        self.is_stale |= job.status is JobStatus.LOST  # whether it is run again is for others to say
         output_dir = str(self._home.attempt(*self.key).output_dir)
         tries = 0
-        while not self.is_stale and self.lease.left() > 0:
+        while not self.is_stale and (self.lease.left() > 0 or not self._cancel.is_set()):
             with contextlib.suppress(StoreUnreachableError):
                 taken = self._queue.finish(
                     *self.key, job.status, reason=job.reason, exit_code=job.exit_code, output_dir=output_dir

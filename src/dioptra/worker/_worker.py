@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 import select
 import socket
 import threading
 import time
+from collections import deque
 from collections.abc import Callable, Sequence
 from importlib.metadata import version
 
 from dioptra.database import Database
-from dioptra.errors import StoreUnreachableError
+from dioptra.errors import DioptraError, StoreUnreachableError
 from dioptra.experiment import Library
 from dioptra.records import Job
 from dioptra.storage import Home
@@ -64,6 +66,7 @@ class Worker:
         self._home = home
         self._library = library
         self._database = database
+        self._tracking = tracking
         self._runner = Runner(home, library, tracking)
         self._queues = tuple(dict.fromkeys(queues))
         self._slots = slots
@@ -72,6 +75,7 @@ class Worker:
         self._lease, self._beat, self._poll = lease, beat, poll
         self._say = on_event
         self._running: dict[tuple[str, int], Slot] = {}
+        self._lost: deque[Job] = deque()
         self._lock = threading.Lock()
         self._bell, self._ring = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
         self._stopping = self._ended = False
@@ -100,6 +104,7 @@ class Worker:
         try:
             with self._database.wakes(self._id) as wake:
                 while not self._is_done(self._claim_all()):
+                    self._end_lost_runs()
                     rung, _, _ = select.select([self._bell, wake.fileno()], [], [], self._poll)
                     if wake.fileno() in rung:
                         wake.clear()
@@ -111,6 +116,7 @@ class Worker:
             self._ended = True
             self._wake()
             beater.join()
+            self._end_lost_runs()
             self._unregister()
 
     def _register(self) -> None:
@@ -222,7 +228,17 @@ class Worker:
             sweep(f"{job.id}/{job.attempt}")
             if job.status.is_final:
                 self._home.save(job)
+            self._lost.append(job)
+            self._wake()
             self._say(f"job {job.id[:8]} {job.status}: {job.reason or f'worker {job.worker!r} was lost'}")
+
+    def _end_lost_runs(self) -> None:
+        """End the runs of attempts that were taken back; not in the thread that beats, for the store may be slow."""
+        while self._lost:
+            run_id = self._lost.popleft().run_id
+            with contextlib.suppress(DioptraError):
+                if run_id:
+                    self._tracking.end(run_id, "KILLED")
 
     def _wake(self) -> None:
         try:
