@@ -87,14 +87,16 @@ class Ledger:
 
     def keep(self, job: Job) -> None:
         """Keep the record of a job that this process runs."""
+        jobs = self.database.jobs
         self._home.save(job)
-        self.database.jobs.put(job, self._output_dir(job))
+        jobs.put(job, self._output_dir(job))
 
     def enqueue(self, job: Job, key: str = "") -> Job:
         """Put a job into its queue. The record beside it is there first."""
+        queue = self.database.queue  # a new one takes the records that are there
         self._home.save(job)
         try:
-            found = self.database.queue.submit(job, key)
+            found = queue.submit(job, key)
         except BaseException:
             self._home.forget(job)
             raise
