@@ -34,7 +34,7 @@ entry_points:
 TOY = """
 import os, signal, sys, time
 def note(name):
-    os.write(1, f"{name} {os.getpid()}\n".encode())  # at once: others print, too
+    os.write(1, f"{name} {os.getpid()}\\n".encode())  # at once: others print, too
 note("child")
 if "stubborn" in sys.argv[1]:
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
