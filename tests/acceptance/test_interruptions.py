@@ -12,6 +12,8 @@ from pathlib import Path
 
 import pytest
 
+from dioptra.errors import RefusedError
+from dioptra.records import JobStatus
 from dioptra.testbed import Testbed
 from tests.conftest import Command, clean_environment
 
@@ -39,8 +41,32 @@ def test_at_any_moment_of_the_very_first_run(
     assert "Traceback" not in err
     again = dioptra("run", str(folder), "-e", "noop", "--json", home=home)
     assert again.code == 0, again.err
-    if number != signal.SIGKILL:
-        assert {job.status for job in Testbed(home).jobs()} <= {"cancelled", "finished"}
+    ended = "lost" if number == signal.SIGKILL else "cancelled"
+    assert {job.status for job in Testbed(home).jobs()} <= {ended, "finished"}
+
+
+def test_a_job_whose_command_was_killed_is_lost(project: Callable[..., Path], shared_home: Path) -> None:
+    folder, testbed = project(SLEEPER), Testbed(shared_home)
+    process = subprocess.Popen(
+        [sys.executable, "-m", "dioptra", "run", str(folder), "--experiment", "killed"],
+        stderr=subprocess.PIPE,
+        text=True,
+        env=clean_environment(DIOPTRA_HOME=str(shared_home)),
+    )
+    assert process.stderr is not None
+    process.stderr.readline()  # it has started
+    (before,) = testbed.jobs(experiment="killed")
+    process.kill()
+    process.communicate(timeout=25)
+    (after,) = testbed.jobs(experiment="killed")
+
+    assert before.status == "started"
+    assert (after.status, after.reason) == ("lost", "the process that ran it is gone")
+    assert after.ended_at is not None
+    assert testbed.tracking.run(str(after.run_id)).status == "KILLED"
+    assert testbed.home.job(after.id) == testbed.job(after.id) == after
+    with pytest.raises(RefusedError, match="already ended: lost"):
+        testbed.database.jobs.put(before.changed(status=JobStatus.FINISHED))
 
 
 def test_the_second_interrupt_does_not_wait(project: Callable[..., Path], shared_home: Path) -> None:
