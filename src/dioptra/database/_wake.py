@@ -48,11 +48,15 @@ def wake_dir(folder: Path) -> Path:
 
 
 def ring(folder: Path) -> None:
-    """Wake all workers that wait beside a database, and remove what dead ones have left."""
-    with contextlib.suppress(FileNotFoundError):
+    """Wake all workers that wait beside a database, and remove what dead ones have left.
+
+    What they are to hear of is on disk: one that cannot be woken finds it by itself, so this never fails.
+    """
+    with contextlib.suppress(OSError):
         for entry in os.scandir(wake_dir(folder)):
             if not entry.name.startswith("."):
-                _ring(entry.path)
+                with contextlib.suppress(OSError):
+                    _ring(entry.path)
 
 
 def _ring(path: str) -> None:

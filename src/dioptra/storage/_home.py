@@ -42,14 +42,21 @@ def make_home(folder: Path) -> Home:
     return home
 
 
-def write_aside(path: Path, content: bytes) -> None:
-    """Write a file whole or not at all: aside first, then moved into place."""
+def write_aside(path: Path, content: bytes, *, durable: bool = True) -> None:
+    """Write a file whole or not at all: aside first, then moved into place.
+
+    Args:
+        path: The file.
+        content: What it is to hold.
+        durable: Wait until it is on disk; without that, a power cut may leave it empty.
+    """
     handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     try:
         with os.fdopen(handle, "wb") as file:
             file.write(content)
             file.flush()
-            os.fsync(file.fileno())
+            if durable:
+                os.fsync(file.fileno())
         Path(name).replace(path)
     except BaseException:
         Path(name).unlink(missing_ok=True)
@@ -169,9 +176,9 @@ class Home:
         return AttemptPaths(self.jobs_dir / job_id / f"attempt-{number}")
 
     def save(self, job: Job) -> None:
-        """Keep the record of a job in the job's folder."""
+        """Keep the record of a job in the job's folder; the database is what outlives a power cut."""
         self._record(job.id).parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-        write_aside(self._record(job.id), json.dumps(job.to_dict(), indent=2).encode() + b"\n")
+        write_aside(self._record(job.id), json.dumps(job.to_dict(), indent=2).encode() + b"\n", durable=False)
 
     def forget(self, job: Job) -> None:
         """Remove the folder of a job that never started."""

@@ -94,8 +94,8 @@ class Ledger:
     def enqueue(self, job: Job, key: str = "") -> Job:
         """Put a job into its queue. The record beside it is there first."""
         queue = self.database.queue  # a new one takes the records that are there
-        self._home.save(job)
         try:
+            self._home.save(job)
             found = queue.submit(job, key)
         except BaseException:
             self._home.forget(job)

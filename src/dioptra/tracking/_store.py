@@ -11,7 +11,7 @@ import sqlite3
 import sys
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -31,6 +31,7 @@ __all__ = ["Run", "TrackedRun", "Tracking", "check_experiment_name"]
 
 _EXPERIMENT_NAME = re.compile(r"[^\W_][\w. -]{0,99}")
 _BATCH = 100  # parameters and tags that MLflow takes in one call
+_KNOWN = 10.0  # seconds that the id of an experiment is taken for true: it may be renamed, or removed and made again
 _VALUE_LENGTH = 6000  # characters of a parameter's value that MLflow keeps
 _ARTIFACT_ROOT = "_MLFLOW_SERVER_ARTIFACT_ROOT"  # where MLflow puts artifacts of experiments that name no place
 QUIET = {"MLFLOW_DISABLE_TELEMETRY": "true", "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false"}
@@ -85,6 +86,7 @@ class Tracking:
         self._artifacts = artifacts
         self.uri = absolute(uri) or f"sqlite:///{database}"
         self._own = self.uri == f"sqlite:///{database}"
+        self._experiment_ids: dict[str, tuple[str, float]] = {}
 
     @property
     def name(self) -> str:
@@ -122,8 +124,7 @@ class Tracking:
         """
         check_experiment_name(experiment)
         with self._translated():
-            experiment_id = self._experiment_id(experiment)
-            run_id = str(self._client.create_run(experiment_id, run_name=name, tags=dict(tags)).info.run_id)
+            experiment_id, run_id = self._create_run(experiment, name, tags)
             try:
                 self._log_parameters(run_id, parameters)
             except BaseException:
@@ -209,6 +210,21 @@ class Tracking:
         with self._translated():
             for version in self._client.search_model_versions(f"run_id = '{run_id}'"):
                 self._client.delete_model_version(version.name, version.version)
+
+    def _create_run(self, experiment: str, name: str, tags: Mapping[str, str]) -> tuple[str, str]:
+        """Create a run, and return the ids of its experiment and of itself; a worker starts many in a row."""
+        from mlflow.exceptions import MlflowException
+
+        experiment_id, until = self._experiment_ids.pop(experiment, ("", 0.0))
+        if time.monotonic() < until:
+            with suppress(MlflowException):  # as when it has been deleted meanwhile
+                run = self._client.create_run(experiment_id, run_name=name, tags=dict(tags))
+                self._experiment_ids[experiment] = experiment_id, until
+                return experiment_id, str(run.info.run_id)
+        experiment_id = self._experiment_id(experiment)
+        run = self._client.create_run(experiment_id, run_name=name, tags=dict(tags))
+        self._experiment_ids[experiment] = experiment_id, time.monotonic() + _KNOWN
+        return experiment_id, str(run.info.run_id)
 
     def _experiment_id(self, name: str) -> str:
         found = self._client.get_experiment_by_name(name)

@@ -17,6 +17,7 @@ from dioptra.worker._environment import job_environment
 from dioptra.worker._lease import Lease
 from dioptra.worker._prepare import Prepared
 from dioptra.worker._process import run_command
+from dioptra.worker._supervisor_process import SupervisorProcess
 
 __all__ = ["Attempt"]
 
@@ -31,12 +32,21 @@ _RUN_STATUS = {
 class Attempt:
     """The attempt of a job that has its folder and its run."""
 
-    def __init__(self, home: Home, tracking: Tracking, job: Job, run: TrackedRun, prepared: Prepared) -> None:
+    def __init__(
+        self,
+        home: Home,
+        tracking: Tracking,
+        job: Job,
+        run: TrackedRun,
+        prepared: Prepared,
+        supervisor: SupervisorProcess,
+    ) -> None:
         self._home = home
         self._tracking = tracking
         self._run = run
         self._job = job
         self._prepared = prepared
+        self._supervisor: SupervisorProcess | None = supervisor  # until the command is its
         self._paths = home.attempt(job.id, job.attempt)
 
     def run(
@@ -74,10 +84,17 @@ class Attempt:
         except OSError as error:
             ended = job.changed(status=JobStatus.FAILED, reason=f"could not be run to its end ({error})")
         finally:
+            self.abandon()
             with _uninterrupted():
                 ended = ended.changed(ended_at=now())
                 self._finish(ended, keep)
         return ended
+
+    def abandon(self) -> None:
+        """Let go of what waits for the command, if it was not run."""
+        if self._supervisor is not None:
+            self._supervisor.abandon()
+            self._supervisor = None
 
     def _run_command(
         self, on_output: Callable[[bytes], object], cancel: threading.Event, lease: Lease | None
@@ -94,6 +111,7 @@ class Attempt:
             "DIOPTRA_PLUGIN_DIR": self._prepared.plugin_path,
             "PYTHONHASHSEED": self._prepared.conditions.hash_seed,
         }
+        supervisor, self._supervisor = self._supervisor, None
         return run_command(
             self._job.argv,
             cwd=self._paths.code_dir,
@@ -104,6 +122,7 @@ class Attempt:
             timeout=self._job.timeout,
             lease=lease,
             marker=f"{self._job.id}/{self._job.attempt}",
+            supervisor=supervisor,
         )
 
     def _ended(self, job: Job, ending: Ending) -> Job:

@@ -10,6 +10,7 @@ from dioptra.worker._endings import Ending
 from dioptra.worker._lease import Lease
 from dioptra.worker._log_file import LOG_LIMIT
 from dioptra.worker._supervised import Supervised
+from dioptra.worker._supervisor_process import SupervisorProcess
 
 __all__ = ["run_command"]
 
@@ -29,6 +30,7 @@ def run_command(
     lease: Lease | None = None,
     marker: str | None = None,
     log_limit: int = LOG_LIMIT,
+    supervisor: SupervisorProcess | None = None,
 ) -> Ending:
     """Run a command under a supervisor until it has ended, and end whatever it leaves behind.
 
@@ -50,6 +52,7 @@ def run_command(
         lease=lease,
         marker=marker,
         log_limit=log_limit,
+        supervisor=supervisor,
     ) as attempt:
         return _followed(attempt, cancel or threading.Event())
 

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import getpass
 from collections.abc import Callable
+from contextlib import ExitStack
 
 from dioptra.experiment import Library, Snapshot
 from dioptra.records import Job
 from dioptra.storage import Home
 from dioptra.tracking import TrackedRun, Tracking
 from dioptra.worker._attempt import Attempt
+from dioptra.worker._lease import Lease
 from dioptra.worker._prepare import OnFetch, Prepared, Request, prepare
+from dioptra.worker._supervisor_process import SupervisorProcess
 
 __all__ = ["Runner"]
 
@@ -37,6 +40,7 @@ class Runner:
         *,
         on_fetch: OnFetch,
         on_prepared: Callable[[Prepared], object] = lambda prepared: None,
+        lease: Lease | None = None,
     ) -> Attempt:
         """Make the attempt of a job that its record names: its folder, and its run.
 
@@ -46,18 +50,23 @@ class Runner:
             request: How.
             on_fetch: Called with each URI that is fetched first; a context that gives what is told the progress.
             on_prepared: Called when all is ready but the run; an error that it raises ends the attempt.
+            lease: How long it may go on, unless that is renewed.
 
         Raises:
             DioptraError: A store or what lies in it is not in order, or the request does not fit the snapshot.
         """
         paths = self._home.attempt(job.id, job.attempt)
         paths.make()
-        experiment = self._library.experiment_of(snapshot)
-        prepared = prepare(self._home, experiment, snapshot, request, paths, on_fetch)
-        on_prepared(prepared)
-        job = job.changed(parameters=prepared.conditions.parameters, argv=tuple(prepared.conditions.argv))
-        run = self._start(job, snapshot, request)
-        return Attempt(self._home, self._tracking, job.changed(run_id=run.run_id), run, prepared)
+        with ExitStack() as undo:
+            supervisor = SupervisorProcess(f"{job.id}/{job.attempt}", lease)  # gets ready meanwhile
+            undo.callback(supervisor.abandon)
+            experiment = self._library.experiment_of(snapshot)
+            prepared = prepare(self._home, experiment, snapshot, request, paths, on_fetch)
+            on_prepared(prepared)
+            job = job.changed(parameters=prepared.conditions.parameters, argv=tuple(prepared.conditions.argv))
+            run = self._start(job, snapshot, request)
+            undo.pop_all()
+        return Attempt(self._home, self._tracking, job.changed(run_id=run.run_id), run, prepared, supervisor)
 
     def _start(self, job: Job, snapshot: Snapshot, request: Request) -> TrackedRun:
         name = f"{job.name or job.entry_point}-{job.id[:8]}"

@@ -118,7 +118,11 @@ class Slot:
         snapshot = self._library.get_snapshot(self.job.snapshot, self.job.experiment)
         request = Request.of_job(self.job)
         return self._runner.attempt(
-            self.job, snapshot, request, on_fetch=lambda uri: nullcontext(lambda done, total: None)
+            self.job,
+            snapshot,
+            request,
+            on_fetch=lambda uri: nullcontext(lambda done, total: None),
+            lease=self.lease,
         )
 
     def _begin(self, job: Job) -> None:

@@ -48,6 +48,7 @@ class Supervised:
         lease: Lease | None = None,
         marker: str | None = None,
         log_limit: int = LOG_LIMIT,
+        supervisor: SupervisorProcess | None = None,
     ) -> None:
         """Start the command.
 
@@ -62,6 +63,7 @@ class Supervised:
             lease: How long it may go on unless this is renewed: all of it is over before the lease is.
             marker: `<job id>/<number>` of the attempt.
             log_limit: Bytes that the log may hold.
+            supervisor: A supervisor that waits for a command, with the marker and the lease; by default a new one.
 
         Raises:
             OSError: The supervisor cannot be started, or the log cannot be opened.
@@ -79,16 +81,9 @@ class Supervised:
         self._gone = False
         with ExitStack() as opened:
             self._log = opened.enter_context(LogFile(log_file, log_limit))
-            self._supervisor = SupervisorProcess(
-                argv,
-                cwd=cwd,
-                environment=environment,
-                marker=self.marker,
-                grace=grace,
-                timeout=self._timeout,
-                lease=lease,
-            )
+            self._supervisor = supervisor or SupervisorProcess(self.marker, lease)
             opened.callback(self._supervisor.close)
+            self._supervisor.start(argv, cwd=cwd, environment=environment, grace=grace, timeout=self._timeout)
             self._opened = opened.pop_all()
         self._watch = _Watch(self._supervisor, lease, time.monotonic() + self._timeout + grace)
         self._drain_until = _NEVER

@@ -3,8 +3,10 @@
 A bare interpreter (no site, nothing of dioptra) imports this file by its folder, so that it starts in about 10 ms.
 It is the entry point's parent and the one to which daemonized descendants fall, and it ends all of them.
 
-The worker speaks to it in lines over a socket: `lease <seconds> <since>`, `cancel`, `kill`; the end of the file says
-that the worker is gone. It answers in lines of JSON: `started`, or `failed` with an error number; at last `ended`.
+The worker starts it early, and makes the attempt ready meanwhile. It speaks to it in lines over a socket: `lease
+<seconds> <since>`, `start <grace> <timeout>` once the entry point lies in the file that both share, `cancel`, `kill`;
+the end of the file says that the worker is gone. It answers in lines of JSON: `started`, or `failed` with an error
+number; at last `ended`.
 """
 
 from __future__ import annotations
@@ -33,21 +35,23 @@ _NEVER = float("inf")
 
 
 def main() -> None:
-    """Supervise the attempt that the command line names: control, grace, timeout, LC_CTYPE, command."""
-    control, grace, timeout, locale, *argv = sys.argv[1:]
-    supervisor = _Supervisor(int(control), float(grace), float(timeout))
-    supervisor.run(argv, locale)
+    """Supervise the attempt of the worker at the other end of a socket, with what it writes into a file."""
+    supervisor = _Supervisor(*map(int, sys.argv[1:]))
+    supervisor.run()
     os._exit(0)  # no time for a tidy interpreter: the worker waits
 
 
 class _Supervisor:
-    def __init__(self, control: int, grace: float, timeout: float) -> None:
+    def __init__(self, control: int, entry: int) -> None:
+        self._entry = entry
         os.set_inheritable(control, False)
+        os.set_inheritable(entry, False)
         os.set_blocking(control, False)
         self._control = control
         self._heard = b""
-        self._grace = grace
-        self._timeout_at = time.monotonic() + timeout
+        self._ready = False
+        self._grace = 0.0
+        self._timeout_at = _NEVER
         self._lapse_at = self._lease_kill_at = _NEVER
         self._kill_at = _NEVER
         self._cause = ""
@@ -60,22 +64,25 @@ class _Supervisor:
         self._poll.register(control, select.POLLIN)
         self._poll.register(self._wake, select.POLLIN)
 
-    def run(self, argv: list[str], locale: str) -> None:
-        """Start the entry point, wait for it, end what it left behind, and tell the worker."""
-        self._listen()
-        self._look_at_clock()
-        if self._cause or self._start(argv, locale):
+    def run(self) -> None:
+        """Start the entry point when it is there, wait for it, end what it left behind, and tell the worker."""
+        while not (self._ready or self._cause):
+            self._wait()
+            self._look_at_clock()
+        if self._cause or self._start():
             while self._reap():
                 self._look_at_clock()
                 self._wait()
             self._report()
 
-    def _start(self, argv: list[str], locale: str) -> bool:
+    def _start(self) -> bool:
+        cwd, count, *words = [word.decode("utf-8", "surrogateescape") for word in _whole(self._entry).split(b"\0")]
+        argv, environment = words[: int(count)], words[int(count) :]
         failed, tell_failure = os.pipe()
         parent = os.getpid()
         self._child = os.fork()
         if self._child == 0:
-            _become(argv, locale, parent, tell_failure)
+            _become(cwd, argv, environment, parent, tell_failure)
         os.close(tell_failure)
         problem = os.read(failed, 16)  # its end is closed by a successful exec
         os.close(failed)
@@ -129,6 +136,10 @@ class _Supervisor:
             margin = min(1.0, seconds / 5)
             self._lapse_at = over_at - min(self._grace + margin, seconds / 2)
             self._lease_kill_at = over_at - margin
+        elif word == "start":
+            self._ready = True
+            self._grace, timeout = map(float, values)
+            self._timeout_at = time.monotonic() + timeout
         elif word == "cancel":
             self._end("cancelled", self._grace)
         elif word == "kill":
@@ -210,7 +221,7 @@ class _Supervisor:
             pass
 
 
-def _become(argv: list[str], locale: str, parent: int, tell_failure: int) -> None:
+def _become(cwd: str, argv: list[str], environment: list[str], parent: int, tell_failure: int) -> None:
     """Become the entry point: in a session of its own, with plain signals, and dead when the supervisor is."""
     try:
         os.setsid()
@@ -220,15 +231,18 @@ def _become(argv: list[str], locale: str, parent: int, tell_failure: int) -> Non
         for number in (signal.SIGPIPE, signal.SIGXFSZ, signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGCHLD):
             signal.signal(number, signal.SIG_DFL)
         signal.pthread_sigmask(signal.SIG_SETMASK, [])
-        os.environ["DIOPTRA_WORKER_PID"] = str(parent)
-        os.environ["LC_CTYPE"] = locale  # Python sets it when there is no locale
-        if not locale:
-            del os.environ["LC_CTYPE"]
-        os.execvp(argv[0], argv)  # noqa: S606
+        os.chdir(cwd)
+        values = dict(entry.split("=", 1) for entry in environment)
+        os.execvpe(argv[0], argv, values | {"DIOPTRA_WORKER_PID": str(parent)})  # noqa: S606
     except OSError as error:
         os.write(tell_failure, b"%d" % (error.errno or 0))
     finally:
         os._exit(127)
+
+
+def _whole(descriptor: int) -> bytes:
+    """Return what a file holds that another process has written."""
+    return os.pread(descriptor, os.fstat(descriptor).st_size, 0)
 
 
 def _wake_at_signals() -> int:

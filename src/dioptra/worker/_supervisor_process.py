@@ -11,6 +11,7 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -30,17 +31,16 @@ _EXIT = 5.0  # seconds for its exit after its last word
 class SupervisorProcess:
     """The process, the socket to it, and the pipe with what its attempt prints."""
 
-    def __init__(
-        self,
-        argv: Sequence[str],
-        *,
-        cwd: Path,
-        environment: Mapping[str, str],
-        marker: str,
-        grace: float,
-        timeout: float,
-        lease: Lease | None,
-    ) -> None:
+    def __init__(self, marker: str, lease: Lease | None = None) -> None:
+        """Start the process: it becomes ready while the attempt is prepared, and waits for `start`.
+
+        Args:
+            marker: `<job id>/<number>` of the attempt.
+            lease: How long it may go on unless this is renewed.
+
+        Raises:
+            OSError: It cannot be started.
+        """
         self._marker = marker
         self._heard = b""
         with contextlib.ExitStack() as opened, contextlib.ExitStack() as handed_over:
@@ -53,20 +53,28 @@ class SupervisorProcess:
             handed_over.callback(os.close, printed)
             with contextlib.suppress(OSError, AttributeError):
                 fcntl.fcntl(output, fcntl.F_SETPIPE_SZ, _PIPE)
+            self._entry = opened.enter_context(tempfile.TemporaryFile(buffering=0))
             if lease is not None:
                 lease.tell(self.renew)  # it lies there when the supervisor starts
-            options = [str(theirs.fileno()), str(grace), str(timeout), environment.get("LC_CTYPE", "")]
+            descriptors = theirs.fileno(), self._entry.fileno()
             self._process = subprocess.Popen(
-                [sys.executable, *_FLAGS, "-c", _PROGRAM, str(Path(__file__).parent), *options, *argv],
-                cwd=cwd,
-                env={**environment, ATTEMPT_VARIABLE: marker},
+                [sys.executable, *_FLAGS, "-c", _PROGRAM, str(Path(__file__).parent), *map(str, descriptors)],
+                env={**_environment(), ATTEMPT_VARIABLE: marker},
                 stdin=subprocess.DEVNULL,
                 stdout=printed,
                 stderr=printed,
-                pass_fds=[theirs.fileno()],
+                pass_fds=descriptors,
                 start_new_session=True,
             )
             self._opened = opened.pop_all()
+
+    def start(
+        self, argv: Sequence[str], *, cwd: Path, environment: Mapping[str, str], grace: float, timeout: float
+    ) -> None:
+        """Start the entry point; see `Supervised`."""
+        values = [f"{name}={value}" for name, value in {**environment, ATTEMPT_VARIABLE: self._marker}.items()]
+        self._entry.write(b"\0".join(map(os.fsencode, [str(cwd), str(len(argv)), *argv, *values])))
+        self.say(f"start {grace!r} {timeout!r}")
 
     @property
     def pid(self) -> int:
@@ -117,3 +125,14 @@ class SupervisorProcess:
         else:
             self.end()
         self._opened.close()
+
+    def abandon(self) -> None:
+        """Let go of a supervisor that was told to start nothing."""
+        with contextlib.suppress(OSError):
+            self.control.shutdown(socket.SHUT_WR)
+        self.close()
+
+
+def _environment() -> dict[str, str]:
+    """Return what the interpreter may need for its own start."""
+    return {name: value for name, value in os.environ.items() if name.startswith(("LD_", "DYLD_"))}
