@@ -178,7 +178,7 @@ class RefusedError(DioptraError):
 
 
 class StoreUnreachableError(DioptraError):
-    """The tracking store cannot be reached."""
+    """The tracking store or the database of jobs cannot be reached."""
 
     code, http_status, exit_code = "store-unreachable", 503, 6
 
