@@ -108,6 +108,8 @@ def logs(job_id: str, follow: bool) -> None:
     testbed = Testbed()
     found = testbed.job(job_id)
     place, attempt = 0, found.attempt
+    if follow:
+        _say_who_waits(testbed, [found])
     while True:
         if found.attempt != attempt:
             place, attempt = 0, found.attempt
@@ -132,8 +134,9 @@ def wait(job_ids: tuple[str, ...], timeout: str | None, as_json: bool) -> int:
 
     testbed = Testbed()
     until = time.monotonic() + (parse_duration(timeout) if timeout is not None else float("inf"))
-    ended = []
-    for found in [testbed.job(job_id) for job_id in job_ids]:
+    ended, jobs = [], [testbed.job(job_id) for job_id in job_ids]
+    _say_who_waits(testbed, jobs)
+    for found in jobs:
         left = until - time.monotonic()
         ended.append(testbed.wait(found, None if left == float("inf") else max(left, 0.0)))
     for each in ended:

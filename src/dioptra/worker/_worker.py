@@ -12,6 +12,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from importlib.metadata import version
+from typing import TYPE_CHECKING
 
 from dioptra.database import Database
 from dioptra.errors import DioptraError, StoreUnreachableError
@@ -23,6 +24,9 @@ from dioptra.worker._descendants import sweep
 from dioptra.worker._lease import Lease
 from dioptra.worker._runner import Runner
 from dioptra.worker._slot import Slot
+
+if TYPE_CHECKING:
+    from dioptra.database._wake import Wake
 
 __all__ = ["Worker"]
 
@@ -105,11 +109,7 @@ class Worker:
             with self._database.wakes(self._id) as wake:
                 while not self._is_done(self._claim_all()):
                     self._end_lost_runs()
-                    rung, _, _ = select.select([self._bell, wake.fileno()], [], [], self._poll)
-                    if wake.fileno() in rung:
-                        wake.clear()
-                        self._try_to_beat()  # it may be about a job that is to be cancelled
-                    self._hear_bell()
+                    self._wait(wake)
         finally:
             for slot in self._slots_now():
                 slot.join()
@@ -143,6 +143,19 @@ class Worker:
         if self._slots_now():
             return False
         return self._stopping or (self._burst and not claimed)
+
+    def _wait(self, wake: Wake) -> None:
+        """Wait until there may be something to do, or it is time for a look."""
+        try:
+            words = [wake.fileno()]
+        except StoreUnreachableError as error:  # it is tried again after the next look
+            logger.warning("nothing is heard of new jobs: %s", error.message)
+            words = []
+        rung, _, _ = select.select([self._bell, *words], [], [], self._poll)
+        if any(each in rung for each in words):
+            wake.clear()
+            self._try_to_beat()  # it may be about a job that is to be cancelled
+        self._hear_bell()
 
     def _claim_all(self) -> int:
         """Claim as many jobs as there are free slots, and return how many that were."""
@@ -227,10 +240,17 @@ class Worker:
         for job in self._database.queue.reap():
             sweep(f"{job.id}/{job.attempt}")
             if job.status.is_final:
-                self._home.save(job)
+                self._keep_record(job)
             self._lost.append(job)
             self._wake()
             self._say(f"job {job.id[:8]} {job.status}: {job.reason or f'worker {job.worker!r} was lost'}")
+
+    def _keep_record(self, job: Job) -> None:
+        """Keep the record of a job beside what it left; the database has it already, and the thread must beat on."""
+        try:
+            self._home.save(job)
+        except OSError as error:
+            logger.warning("the record of job %s could not be kept (%s)", job.id[:8], error)
 
     def _end_lost_runs(self) -> None:
         """End the runs of attempts that were taken back; not in the thread that beats, for the store may be slow."""
