@@ -111,6 +111,11 @@ class Job:
             return None
         return (self.ended_at - self.started_at).total_seconds()
 
+    @property
+    def outcome(self) -> str:
+        """Say where the job stands, and why if that is more than the word: `failed (exit code 3)`."""
+        return str(self.status) if self.reason in ("", self.status) else f"{self.status} ({self.reason})"
+
     def to_dict(self) -> dict[str, Any]:
         """Return the record as values that JSON can hold."""
         values = dataclasses.asdict(self)

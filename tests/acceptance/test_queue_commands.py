@@ -75,6 +75,8 @@ def test_a_job_is_submitted_and_run(bench: Workbench, toys: Path) -> None:
     job = bench.testbed.job(job.id)
     assert (job.status, job.attempt, job.worker, job.exit_code) == ("finished", 1, "ada", 0)
     assert bench.dioptra("job", "logs", job.id).out == "['later']\n"
+    log = {"job": job.id, "attempt": 1, "status": "finished", "log": "['later']\n"}
+    assert bench.dioptra("job", "logs", job.id, "--json").json == log
     run = bench.testbed.tracking.run(str(job.run_id))
     assert (run.status, run.parameters, run.tags["dioptra.queue"]) == ("FINISHED", {"text": "later"}, "default")
     assert bench.dioptra("snapshot", "show", job.id).code == 0
@@ -170,7 +172,7 @@ def test_a_running_job_is_followed_and_cancelled(bench: Workbench, toys: Path) -
             process.communicate()
 
     assert "is being cancelled by its worker" in said.err
-    assert (waited.code, waited.err) == (1, f"job {job[:8]} cancelled (cancelled)\n")
+    assert (waited.code, waited.err) == (1, f"job {job[:8]} cancelled\n")
     assert seconds < 5  # sooner than the next beat
     assert bench.testbed.tracking.run(str(bench.testbed.job(job).run_id)).status == "KILLED"
 
@@ -188,9 +190,11 @@ def test_a_job_that_waits_is_cancelled_at_once_and_can_be_removed(bench: Workben
     assert bench.dioptra("job", "rm", job).code == 4
     assert shown(bench, "job", "cancel", job)["status"] == "cancelled"
     assert bench.dioptra("job", "cancel", job).code in (0, 4)
-    assert bench.dioptra("job", "rm", job).code == 0
+    running = submit(bench)
+    assert bench.dioptra("job", "rm", job, running).code == 4  # and nothing of it is done
+    assert shown(bench, "job", "rm", job) == {"removed": [job]}
     assert bench.dioptra("job", "show", job).code == 3
-    assert bench.testbed.home.jobs() == []
+    assert [each.id for each in bench.testbed.home.jobs()] == [running]
 
 
 def test_a_job_is_repeated_as_a_new_one(bench: Workbench, toys: Path) -> None:

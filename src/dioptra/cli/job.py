@@ -14,6 +14,7 @@ from dioptra.cli._print import json_option, note, print_json
 from dioptra.cli._table import show_table
 from dioptra.cli._values import pairs
 from dioptra.cli.completion import complete_experiments, complete_jobs, complete_queues
+from dioptra.errors import RefusedError
 from dioptra.records import JobStatus
 
 if TYPE_CHECKING:
@@ -101,23 +102,29 @@ def show(job_id: str, as_json: bool) -> None:
 @job.command()
 @_job
 @click.option("-f", "--follow", is_flag=True, help="Go on until the job has ended.")
-def logs(job_id: str, follow: bool) -> None:
+@json_option
+def logs(job_id: str, follow: bool, as_json: bool) -> None:
     """Print what a job's script printed."""
     from dioptra.testbed import Testbed
 
     testbed = Testbed()
     found = testbed.job(job_id)
-    place, attempt = 0, found.attempt
     if follow:
         _say_who_waits(testbed, [found])
+    place, attempt = 0, found.attempt
     while True:
         if found.attempt != attempt:
             place, attempt = 0, found.attempt
-        place = _print_from(testbed, found, place)
+        if not as_json:
+            place = _print_from(testbed, found, place)
         if not follow or found.status.is_final:
-            return
+            break
         time.sleep(_LOOK)
         found = testbed.job(found.id)
+    if as_json:
+        log_file = testbed.paths(found).log_file
+        text = log_file.read_bytes().decode(errors="replace") if log_file.exists() else ""
+        print_json({"job": found.id, "attempt": found.attempt, "status": found.status, "log": text})
 
 
 @job.command()
@@ -140,7 +147,7 @@ def wait(job_ids: tuple[str, ...], timeout: str | None, as_json: bool) -> int:
         left = until - time.monotonic()
         ended.append(testbed.wait(found, None if left == float("inf") else max(left, 0.0)))
     for each in ended:
-        note(f"job {each.id[:8]} {each.status}" + (f" ({each.reason})" if each.reason else ""))
+        note(f"job {each.id[:8]} {each.outcome}")
     if as_json:
         print_json({"jobs": [each.to_dict() for each in ended]})
     return max(_EXIT.get(each.status, _TIMED_OUT) for each in ended)
@@ -179,13 +186,20 @@ def retry(job_id: str, as_json: bool) -> None:
 
 @job.command()
 @click.argument("job_ids", metavar="JOB...", nargs=-1, required=True, shell_complete=complete_jobs)
-def rm(job_ids: tuple[str, ...]) -> None:
+@json_option
+def rm(job_ids: tuple[str, ...], as_json: bool) -> None:
     """Remove jobs that have ended, with their files; their runs in MLflow stay."""
     from dioptra.testbed import Testbed
 
     testbed = Testbed()
-    for found in [testbed.job(job_id) for job_id in job_ids]:
+    jobs = {found.id: found for found in map(testbed.job, job_ids)}
+    for found in jobs.values():
+        if not found.status.is_final:
+            raise RefusedError(f"job {found.id[:8]} {found.status}: it has not ended", hint="cancel it first, or wait")
+    for found in jobs.values():
         testbed.remove(found)
+    if as_json:
+        print_json({"removed": list(jobs)})
 
 
 def _print_from(testbed: Testbed, found: Job, place: int) -> int:

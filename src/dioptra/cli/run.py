@@ -98,8 +98,7 @@ def _show_start(job: Job) -> None:
 
 
 def _show_end(testbed: Testbed, job: Job, as_json: bool) -> None:
-    why = f" ({job.reason})" if job.reason else ""
-    note(f"job {job.id[:8]} {job.status}{why} after {job.seconds or 0:.1f} s; log: {testbed.paths(job).log_file}")
+    note(f"job {job.id[:8]} {job.outcome} after {job.seconds or 0:.1f} s; log: {testbed.paths(job).log_file}")
     if as_json:
         print_json(_as_dict(job))
 

@@ -134,6 +134,7 @@ def submitted(
         waits_for: What it waits for.
         place: The folder that defaults and shared data are looked up in when it runs.
     """
+    home.make()
     hash_seed, plugins = draw_hash_seed(), pin_plugins(home)
     experiment = library.open_experiment(plan.experiment)
     captured = experiment.capture(

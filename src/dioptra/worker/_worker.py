@@ -201,7 +201,7 @@ class Worker:
         if slot.is_stale:
             return f"job {slot.job.id[:8]}: attempt {slot.job.attempt} is not this worker's any more"
         job = self._home.job(slot.job.id)
-        return f"job {job.id[:8]} {job.status}" + (f" ({job.reason})" if job.reason else "")
+        return f"job {job.id[:8]} {job.outcome}"
 
     def _slots_now(self) -> list[Slot]:
         with self._lock:
