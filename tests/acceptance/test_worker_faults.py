@@ -15,6 +15,7 @@ import pytest
 
 from dioptra.records import Job, JobStatus
 from dioptra.testbed import Submission
+from tests.acceptance.processes import is_alive, marked, parent, until
 from tests.acceptance.workbench import Workbench
 
 LEASE, BEAT = 3.0, 0.4
@@ -98,36 +99,6 @@ def pids(bench: Workbench, job: Job, count: int, attempt: int = 1) -> dict[str, 
     until(lambda: log.exists() and log.read_text().count("\n") >= count)
     whole = log.read_text().rpartition("\n")[0].splitlines()
     return {name: int(pid) for name, pid in map(str.split, whole)}
-
-
-def until(is_true: Callable[[], object], seconds: float = 30) -> None:
-    over = time.monotonic() + seconds
-    while not is_true():
-        assert time.monotonic() < over, "it did not happen"
-        time.sleep(0.02)
-
-
-def is_alive(pid: int) -> bool:
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] not in "ZX"
-    except (FileNotFoundError, ProcessLookupError):
-        return False
-
-
-def marked(job: Job) -> list[int]:
-    """Return the living processes of all attempts of a job."""
-    found = []
-    for place in Path("/proc").iterdir():
-        try:
-            if place.name.isdigit() and f"DIOPTRA_ATTEMPT={job.id}/".encode() in (place / "environ").read_bytes():
-                found.append(int(place.name))
-        except OSError:
-            continue
-    return [pid for pid in found if is_alive(pid)]
-
-
-def parent(pid: int) -> int:
-    return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
 
 
 def status(bench: Workbench, job: Job) -> JobStatus:

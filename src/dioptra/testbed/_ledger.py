@@ -42,7 +42,7 @@ class Ledger:
         is_new = not url and not self._home.database_file.exists()
         found = Database.of_home(self._home.path, url)
         for job in self._home.jobs() if is_new else ():  # from before there was a database
-            found.jobs.put(job, self._output_dir(job))
+            found.jobs.put(_taken_over(job), self._output_dir(job))
         return found
 
     @property
@@ -122,3 +122,10 @@ class Ledger:
 
     def _output_dir(self, job: Job) -> str:
         return str(self._home.attempt(job.id, job.attempt).output_dir)
+
+
+def _taken_over(job: Job) -> Job:
+    """Return a job as a new database takes it: of one that a worker ran, nobody can say any more how it ends."""
+    if job.queue and job.status is JobStatus.STARTED:
+        return job.changed(status=JobStatus.LOST, reason="the database was removed while it ran", ended_at=now())
+    return job

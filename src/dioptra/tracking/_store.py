@@ -151,6 +151,16 @@ class Tracking:
         with self._translated():
             self._client.set_terminated(run_id, status)
 
+    def unfinished(self, experiment: str, tags: Mapping[str, str]) -> list[str]:
+        """Return the ids of an experiment's runs with some tags that have not ended."""
+        with self._translated():
+            found = self._client.get_experiment_by_name(experiment)
+            if found is None:
+                return []
+            wanted = " and ".join([f"tags.`{name}` = '{value}'" for name, value in tags.items()])
+            runs = self._client.search_runs([found.experiment_id], f"{wanted} and attributes.status = 'RUNNING'")
+        return [str(run.info.run_id) for run in runs]
+
     def reopen(self, run_id: str) -> None:
         """Let a run go on that has ended, or whose process was killed."""
         with self._translated():

@@ -92,7 +92,7 @@ def _tags(job: Job, snapshot: Snapshot, request: Request) -> dict[str, str]:
         "dioptra.jobId": job.id,
         "dioptra.queue": job.queue,
         "dioptra.dependsOn": ",".join(each.job for each in job.waits_for),
-        "dioptra.attempt": str(job.attempt) if job.attempt > 1 else "",
+        "dioptra.attempt": str(job.attempt) if job.queue else "",
         "dioptra.snapshot": snapshot.name,
         "dioptra.commit": snapshot.commit,
         "dioptra.verifies": job.verifies,

@@ -22,11 +22,19 @@ from dioptra.worker._runner import Runner
 if TYPE_CHECKING:
     from dioptra.worker._attempt import Attempt
 
-__all__ = ["Slot"]
+__all__ = ["Slot", "keep_record"]
 
 logger = logging.getLogger("dioptra.worker")
 
 _AGAIN = (0.1, 0.5, 1.0, 2.0, 5.0)  # seconds between two tries to tell the database of an end; the last one repeats
+
+
+def keep_record(home: Home, job: Job) -> None:
+    """Keep the record of an ended job beside what it left; when that fails, the database has it all the same."""
+    try:
+        home.save(job)
+    except OSError as error:
+        logger.warning("the record of job %s could not be kept (%s)", job.id[:8], error)
 
 
 class Slot:
@@ -150,7 +158,8 @@ class Slot:
                     *self.key, job.status, reason=job.reason, exit_code=job.exit_code, output_dir=output_dir
                 )
                 if taken:
-                    self._home.save(job)
+                    self.job = job
+                    keep_record(self._home, job)
                 self.is_stale = not taken
                 return
             time.sleep(_AGAIN[min(tries, len(_AGAIN) - 1)])

@@ -23,7 +23,7 @@ from dioptra.tracking import Tracking
 from dioptra.worker._descendants import sweep
 from dioptra.worker._lease import Lease
 from dioptra.worker._runner import Runner
-from dioptra.worker._slot import Slot
+from dioptra.worker._slot import Slot, keep_record
 
 if TYPE_CHECKING:
     from dioptra.database._wake import Wake
@@ -200,8 +200,7 @@ class Worker:
     def _words_of_end(self, slot: Slot) -> str:
         if slot.is_stale:
             return f"job {slot.job.id[:8]}: attempt {slot.job.attempt} is not this worker's any more"
-        job = self._home.job(slot.job.id)
-        return f"job {job.id[:8]} {job.outcome}"
+        return f"job {slot.job.id[:8]} {slot.job.outcome}"
 
     def _slots_now(self) -> list[Slot]:
         with self._lock:
@@ -240,25 +239,22 @@ class Worker:
         for job in self._database.queue.reap():
             sweep(f"{job.id}/{job.attempt}")
             if job.status.is_final:
-                self._keep_record(job)
+                keep_record(self._home, job)
             self._lost.append(job)
             self._wake()
             self._say(f"job {job.id[:8]} {job.status}: {job.reason or f'worker {job.worker!r} was lost'}")
 
-    def _keep_record(self, job: Job) -> None:
-        """Keep the record of a job beside what it left; the database has it already, and the thread must beat on."""
-        try:
-            self._home.save(job)
-        except OSError as error:
-            logger.warning("the record of job %s could not be kept (%s)", job.id[:8], error)
-
     def _end_lost_runs(self) -> None:
         """End the runs of attempts that were taken back; not in the thread that beats, for the store may be slow."""
         while self._lost:
-            run_id = self._lost.popleft().run_id
             with contextlib.suppress(DioptraError):
-                if run_id:
-                    self._tracking.end(run_id, "KILLED")
+                self._end_runs_of(self._lost.popleft())
+
+    def _end_runs_of(self, job: Job) -> None:
+        """End the run of an attempt; the database does not know it when its worker was killed right after making it."""
+        tags = {"dioptra.jobId": job.id, "dioptra.attempt": str(job.attempt)}
+        for run_id in [job.run_id] if job.run_id else self._tracking.unfinished(job.experiment, tags):
+            self._tracking.end(run_id, "KILLED")
 
     def _wake(self) -> None:
         try:
