@@ -189,7 +189,7 @@ def test_a_worker_that_sleeps_past_its_lease_and_wakes(bench: Workbench, start: 
     until(lambda: "is not this worker's any more" in (bench.folder / "ada.out").read_text())
     assert status(bench, job) is JobStatus.STARTED
     (bench.home / "go").touch()
-    until(lambda: status(bench, job).is_final)
+    until(lambda: bench.testbed.home.job(job.id).status.is_final)
 
     found = bench.testbed.job(job.id)
     assert (found.status, found.attempt, found.worker) == ("finished", 2, "bob")
