@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Any, Self
 
-__all__ = ["Dependency", "Job", "JobStatus", "Queue", "Worker", "now"]
+__all__ = ["OUTCOMES", "Dependency", "Job", "JobStatus", "Queue", "Worker", "now"]
 
 
 def now() -> datetime:
@@ -33,13 +33,16 @@ class JobStatus(StrEnum):
         return self in (self.FINISHED, self.FAILED, self.CANCELLED, self.LOST)
 
 
+OUTCOMES = ("id", "run_id", "snapshot", "output_dir")  # what a parameter can take from another job
+
+
 @dataclass(frozen=True, kw_only=True)
 class Dependency:
     """Another job that a job waits for, and what it takes from it."""
 
     job: str  # its id
     parameter: str = ""  # of the job that waits; empty if it takes nothing
-    outcome: str = ""  # what the parameter gets: `id`, `run_id`, `snapshot` or `output_dir` of the other job
+    outcome: str = ""  # what the parameter gets of the other job: one of OUTCOMES
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -5,13 +5,15 @@ from __future__ import annotations
 import shlex
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from dioptra.cli._print import json_option, note, print_json
 from dioptra.cli._table import show_table
+from dioptra.cli._unheard import warn_unheard
 from dioptra.cli._values import pairs
 from dioptra.cli.completion import complete_experiments, complete_jobs, complete_queues
 from dioptra.errors import RefusedError
@@ -23,7 +25,7 @@ if TYPE_CHECKING:
 
 __all__ = ["job"]
 
-_HEADINGS = ("job", "status", "experiment", "entry", "started (UTC)", "seconds", "parameters")
+_HEADINGS = ("job", "status", "queue", "experiment", "entry", "started (UTC)", "seconds", "parameters")
 _EXIT = {JobStatus.FINISHED: 0, JobStatus.CANCELLED: 1, JobStatus.FAILED: 1, JobStatus.LOST: 9}
 _TIMED_OUT = 8
 _LOOK = 0.2  # seconds between two looks at a log that grows
@@ -45,7 +47,7 @@ def job() -> None:
 @click.option("--experiment", default="", help="Only in this experiment.", shell_complete=complete_experiments)
 @click.option("--tag", "tags", multiple=True, help="Only with all of these tags.")
 @click.option("-P", "parameters", multiple=True, metavar="NAME=VALUE", help="Only with all of these values.")
-@click.option("--limit", type=click.IntRange(1), help="The newest ones only.")
+@click.option("--limit", type=click.IntRange(0), default=200, show_default=True, help="The newest ones only; 0: all.")
 @json_option
 def list_jobs(
     status: tuple[str, ...],
@@ -53,7 +55,7 @@ def list_jobs(
     experiment: str,
     tags: tuple[str, ...],
     parameters: tuple[str, ...],
-    limit: int | None,
+    limit: int,
     as_json: bool,
 ) -> None:
     """List jobs, newest first."""
@@ -61,7 +63,7 @@ def list_jobs(
 
     testbed = Testbed()
     jobs = testbed.jobs(
-        limit=limit,
+        limit=limit or None,
         status=[JobStatus(each) for each in status],
         queue=queue,
         experiment=experiment,
@@ -74,7 +76,9 @@ def list_jobs(
         click.echo("no such jobs" if testbed.tally("status") else "no jobs yet; `dioptra demo` makes some")
     else:
         show_table(_HEADINGS, [_row(entry) for entry in jobs])
-        _say_who_waits(testbed, jobs)
+        warn_unheard(testbed, jobs)
+    if jobs and len(jobs) == limit:
+        note(f"these are the newest {limit}; --limit 0 lists all")
 
 
 @job.command()
@@ -96,7 +100,7 @@ def show(job_id: str, as_json: bool) -> None:
             click.echo(f"{name:<12} {_text(name, value)}".rstrip())
     for each in attempts if len(attempts) > 1 else ():
         click.echo(f"attempt {each.number}    {each.status}{f' ({each.reason})' if each.reason else ''}, {each.worker}")
-    _say_who_waits(testbed, [found])
+    warn_unheard(testbed, [found])
 
 
 @job.command()
@@ -110,17 +114,9 @@ def logs(job_id: str, follow: bool, as_json: bool) -> None:
     testbed = Testbed()
     found = testbed.job(job_id)
     if follow:
-        _say_who_waits(testbed, [found])
-    place, attempt = 0, found.attempt
-    while True:
-        if found.attempt != attempt:
-            place, attempt = 0, found.attempt
-        if not as_json:
-            place = _print_from(testbed, found, place)
-        if not follow or found.status.is_final:
-            break
-        time.sleep(_LOOK)
-        found = testbed.job(found.id)
+        warn_unheard(testbed, [found])
+    with _told_that_it_goes_on([found]):
+        found = _print_log(testbed, found, follow=follow, quiet=as_json)
     if as_json:
         log_file = testbed.paths(found).log_file
         text = log_file.read_bytes().decode(errors="replace") if log_file.exists() else ""
@@ -142,10 +138,11 @@ def wait(job_ids: tuple[str, ...], timeout: str | None, as_json: bool) -> int:
     testbed = Testbed()
     until = time.monotonic() + (parse_duration(timeout) if timeout is not None else float("inf"))
     ended, jobs = [], [testbed.job(job_id) for job_id in job_ids]
-    _say_who_waits(testbed, jobs)
-    for found in jobs:
-        left = until - time.monotonic()
-        ended.append(testbed.wait(found, None if left == float("inf") else max(left, 0.0)))
+    warn_unheard(testbed, jobs)
+    with _told_that_it_goes_on(jobs):
+        for found in jobs:
+            left = until - time.monotonic()
+            ended.append(testbed.wait(found, None if left == float("inf") else max(left, 0.0)))
     for each in ended:
         note(f"job {each.id[:8]} {each.outcome}")
     if as_json:
@@ -177,7 +174,7 @@ def retry(job_id: str, as_json: bool) -> None:
 
     testbed = Testbed()
     found = testbed.retry(testbed.job(job_id))
-    note(f"job {found.id[:8]} {found.status} in {found.queue}, once more for {found.retry_of[:8]}")
+    note(f"job {found.id[:8]} {found.outcome} in {found.queue}, once more for {found.retry_of[:8]}")
     if as_json:
         print_json(found.to_dict())
     else:
@@ -202,6 +199,32 @@ def rm(job_ids: tuple[str, ...], as_json: bool) -> None:
         print_json({"removed": list(jobs)})
 
 
+def _print_log(testbed: Testbed, found: Job, *, follow: bool, quiet: bool) -> Job:
+    """Print a log, until the job has ended if it is to be followed, and return the job as it is then."""
+    place, attempt = 0, found.attempt
+    while True:
+        if found.attempt != attempt:
+            place, attempt = 0, found.attempt
+        if not quiet:
+            place = _print_from(testbed, found, place)
+        if not follow or found.status.is_final:
+            return found
+        time.sleep(_LOOK)
+        found = testbed.job(found.id)
+
+
+@contextmanager
+def _told_that_it_goes_on(jobs: list[Job]) -> Iterator[None]:
+    """Say, when a wait is interrupted, that this ends none of the jobs."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        for each in jobs:
+            if not each.status.is_final:
+                note(f"job {each.id[:8]} is not ended by this: see `dioptra job cancel`")
+        raise
+
+
 def _print_from(testbed: Testbed, found: Job, place: int) -> int:
     """Print what a log holds from a place on, and return the next one."""
     log_file = testbed.paths(found).log_file
@@ -216,20 +239,12 @@ def _print_from(testbed: Testbed, found: Job, place: int) -> int:
     return place
 
 
-def _say_who_waits(testbed: Testbed, jobs: list[Job]) -> None:
-    """Say which queues nobody listens to, though one of these jobs waits there."""
-    waiting = {each.queue for each in jobs if each.status is JobStatus.QUEUED}
-    for queue in testbed.database.queues.list() if waiting else ():
-        if queue.name in waiting and not queue.workers:
-            note(f"Warning: no worker listens to {queue.name!r}; start one: dioptra worker --queue {queue.name}")
-
-
 def _row(job: Job) -> tuple[str, ...]:
     started = f"{job.started_at:%Y-%m-%d %H:%M:%S}" if job.started_at else ""
     seconds = "" if job.seconds is None else f"{job.seconds:.1f}"
     values = " ".join(f"{name}={value}" for name, value in job.parameters.items())
     entry = f"{job.entry_point}, verifies {job.verifies[:8]}" if job.verifies else job.entry_point
-    return job.id[:8], job.status, job.experiment, entry, started, seconds, values
+    return job.id[:8], job.status, job.queue, job.experiment, entry, started, seconds, values
 
 
 def _text(name: str, value: object) -> str:

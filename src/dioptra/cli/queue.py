@@ -8,8 +8,9 @@ from typing import Any
 
 import click
 
-from dioptra.cli._print import json_option, note, print_json
+from dioptra.cli._print import json_option, print_json
 from dioptra.cli._table import show_table
+from dioptra.cli._unheard import note_unheard
 from dioptra.cli.completion import complete_queues
 
 __all__ = ["queue"]
@@ -39,40 +40,52 @@ def list_queues(as_json: bool) -> None:
     )
     for each in found:
         if each.queued and not each.workers:
-            note(f"Warning: no worker listens to {each.name!r}; start one: dioptra worker --queue {each.name}")
+            note_unheard(each.name)
 
 
 @queue.command()
 @_name
-def add(name: str) -> None:
+@json_option
+def add(name: str, as_json: bool) -> None:
     """Add a queue."""
     from dioptra.testbed import Testbed
 
     Testbed().database.queues.add(name)
+    if as_json:
+        print_json({"added": name})
 
 
 @queue.command()
 @_name
-def lock(name: str) -> None:
+@json_option
+def lock(name: str, as_json: bool) -> None:
     """Let a queue take no new jobs; those that wait are still run."""
     from dioptra.testbed import Testbed
 
     Testbed().database.queues.lock(name)
+    if as_json:
+        print_json({"locked": name})
 
 
 @queue.command()
 @_name
-def unlock(name: str) -> None:
+@json_option
+def unlock(name: str, as_json: bool) -> None:
     """Let a queue take new jobs again."""
     from dioptra.testbed import Testbed
 
     Testbed().database.queues.unlock(name)
+    if as_json:
+        print_json({"unlocked": name})
 
 
 @queue.command()
 @_name
-def rm(name: str) -> None:
+@json_option
+def rm(name: str, as_json: bool) -> None:
     """Remove a queue in which nothing waits."""
     from dioptra.testbed import Testbed
 
     Testbed().database.queues.remove(name)
+    if as_json:
+        print_json({"removed": name})

@@ -5,6 +5,7 @@ from __future__ import annotations
 import click
 
 from dioptra.cli._print import json_option, note, print_json
+from dioptra.cli._unheard import warn_unheard
 from dioptra.cli._values import pairs
 from dioptra.cli.completion import (
     complete_entry_points,
@@ -102,13 +103,8 @@ def submit(
     )
     job = testbed.submit(project, entry_point, pairs("-P", parameters), experiment=experiment, submission=how)
     waiting = f", {len(job.waits_for)} to wait for" if job.status == "deferred" else ""
-    note(f"job {job.id[:8]} {job.status} in {job.queue}: {job.entry_point} of {job.experiment}{waiting}")
-    if job.status == "queued" and not any(
-        each.workers for each in testbed.database.queues.list() if each.name == job.queue
-    ):
-        note(f"Warning: no worker listens to {job.queue!r}; start one: dioptra worker --queue {job.queue}")
-    if job.status.is_final:
-        note(f"Warning: {job.reason}")
+    note(f"job {job.id[:8]} {job.outcome} in {job.queue}: {job.entry_point} of {job.experiment}{waiting}")
+    warn_unheard(testbed, [job])
     if as_json:
         print_json(job.to_dict())
     else:

@@ -33,8 +33,10 @@ def worker(queues: tuple[str, ...], slots: int, burst: bool, name: str) -> int:
     Ctrl-C or TERM lets the running jobs finish; a second one cancels them, and the exit code is 130.
     """
     from dioptra.testbed import Testbed
+    from dioptra.worker import hide_process
 
     made = Testbed().worker(queues=queues or ("default",), slots=slots, burst=burst, name=name, on_event=note)
+    hide_process()
     asked = _stop_by_signals(made)
     made.run()
     return 130 if len(asked) > 1 else 0
@@ -47,7 +49,6 @@ def _stop_by_signals(made: Worker) -> list[int]:
     def hear(number: int, frame: object) -> None:
         asked.append(number)
         if len(asked) == 1:
-            note("no more jobs are claimed; once more cancels those that run")
             made.stop()
         else:
             made.cancel()

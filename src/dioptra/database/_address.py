@@ -58,6 +58,8 @@ def _server(url: str) -> Address:
     parts = urlsplit(url)
     if parts.scheme not in _POSTGRESQL:
         raise ValueError(parts.scheme)
+    if "@" in parts.path:  # a password with a slash that is not written as %2F
+        raise ValueError(parts.scheme)
     query = dict(parse_qsl(parts.query))
     place = parts.netloc.rpartition("@")[2] or query.get("host", "")
     kept = {parts.password, unquote(parts.password or ""), query.get("password")}

@@ -12,11 +12,9 @@ from dioptra.database._rows import RETURNED, Row, load, replace_parameters
 from dioptra.database._schema import attempts, dependencies, jobs
 from dioptra.database._store import Store
 from dioptra.errors import UsageError
-from dioptra.records import Dependency, Job, JobStatus
+from dioptra.records import OUTCOMES, Dependency, Job, JobStatus
 
 __all__ = ["Dependents", "Verdict", "check_dependency", "judge", "upstreams"]
-
-_OUTCOMES = ("id", "run_id", "snapshot", "output_dir")
 
 
 @dataclass(frozen=True)
@@ -34,9 +32,9 @@ def check_dependency(dependency: Dependency) -> None:
         raise UsageError(
             f"what the job takes from job {dependency.job[:8]} is incomplete", hint="name a parameter and an outcome"
         )
-    if dependency.outcome and dependency.outcome not in _OUTCOMES:
+    if dependency.outcome and dependency.outcome not in OUTCOMES:
         raise UsageError(
-            f"{dependency.outcome[:80]!r} is no outcome of a job", hint=f"take one of {', '.join(_OUTCOMES)}"
+            f"{dependency.outcome[:80]!r} is no outcome of a job", hint=f"take one of {', '.join(OUTCOMES)}"
         )
 
 

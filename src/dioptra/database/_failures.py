@@ -11,7 +11,7 @@ import sqlalchemy.exc
 
 from dioptra.database._address import Address
 from dioptra.database._engine import BUSY_SECONDS
-from dioptra.errors import StoreUnreachableError
+from dioptra.errors import StoreUnreachableError, UsageError
 
 __all__ = ["explain", "translated"]
 
@@ -27,9 +27,11 @@ _WORDS = {
 
 @contextmanager
 def translated(address: Address) -> Iterator[None]:
-    """Turn what a database and its driver raise into StoreUnreachableError."""
+    """Turn what a database and its driver raise into StoreUnreachableError; text that is none, into UsageError."""
     try:
         yield
+    except UnicodeEncodeError as error:
+        raise UsageError(f"{error.object[:80]!r} holds half of a character", hint="write it as UTF-8") from error
     except (sqlalchemy.exc.SQLAlchemyError, sqlite3.Error, OSError) as error:
         raise explain(error, address) from error
     except Exception as error:

@@ -113,20 +113,14 @@ class Jobs:
         Raises:
             RefusedError: The job has ended otherwise, or belongs to a queue.
         """
-        values = job_values(job)
         with self._store.write() as connection:
-            held = connection.execute(_HOLD, {"job_id": job.id}).mappings().one_or_none()
-            if held is None:
-                connection.execute(sa.insert(jobs), values)
-            else:
-                _check_replaceable(held, job)
-                connection.execute(
-                    sa.update(jobs).where(jobs.c.id == sa.bindparam("job_id")), {**values, "job_id": job.id}
-                )
-                for table in (tags, parameters, dependencies):
-                    connection.execute(sa.delete(table).where(table.c.job == job.id))
-            insert_details(connection, job)
-            _put_attempt(connection, job, output_dir)
+            _put(connection, job, output_dir)
+
+    def put_all(self, found: Iterable[tuple[Job, str]]) -> None:
+        """Keep records, each with its folder, or none of them; see `put`."""
+        with self._store.write() as connection:
+            for job, output_dir in found:
+                _put(connection, job, output_dir)
 
     def remove(self, job_id: str) -> None:
         """Forget a job that has ended, with all that belongs to it.
@@ -163,6 +157,20 @@ def _with(name: str, value: str) -> sa.Select[Any]:
     short = sa.func.substr(parameters.c.value, *_SHORT) == value[:100]
     whole = parameters.c.value + "" == value  # as a plain column, SQLite would put it into the part, and use no index
     return sa.select(parameters.c.job).where(parameters.c.name == name, short, whole)
+
+
+def _put(connection: sa.Connection, job: Job, output_dir: str) -> None:
+    values = job_values(job)
+    held = connection.execute(_HOLD, {"job_id": job.id}).mappings().one_or_none()
+    if held is None:
+        connection.execute(sa.insert(jobs), values)
+    else:
+        _check_replaceable(held, job)
+        connection.execute(sa.update(jobs).where(jobs.c.id == _JOB), {**values, "job_id": job.id})
+        for table in (tags, parameters, dependencies):
+            connection.execute(sa.delete(table).where(table.c.job == job.id))
+    insert_details(connection, job)
+    _put_attempt(connection, job, output_dir)
 
 
 def _check_replaceable(held: Row, job: Job) -> None:

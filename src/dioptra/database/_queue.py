@@ -97,6 +97,11 @@ class Queue:
         """
         return self._intake.submit(job, key)
 
+    def has_jobs(self, queues: Sequence[str]) -> bool:
+        """Tell whether there is a job to claim; a look that takes no lock."""
+        with self._store.read() as connection:
+            return any(connection.execute(_ANY_QUEUED, {"wanted": name}).first() for name in queues)
+
     def claim(self, queues: Sequence[str], worker: str, lease: float) -> Job | None:
         """Give a worker the next job of the first queue that has one: of the highest priority, then the oldest.
 
@@ -311,6 +316,11 @@ def _hold(connection: sa.Connection, job_id: str) -> Job:
     return load(connection, rows)[0]
 
 
+_ANY_QUEUED: sa.Select[Any] = (
+    sa.select(sa.literal_column("1"))
+    .where(jobs.c.status == _QUEUED, jobs.c.queue == sa.bindparam("wanted"))
+    .limit(sa.literal_column("1"))
+)
 _ATTEMPT_BEGINS = {"status": "started", "reason": "", "output_dir": ""}
 _NAME_RUN = _of_attempt().values(run_id=sa.bindparam("run"))
 _REQUEST_CANCEL = (

@@ -152,6 +152,11 @@ class Home:
         return self.path / "testbed.db"
 
     @property
+    def server_file(self) -> Path:
+        """The file with the name of the database of jobs, where that is not the one in the home."""
+        return self.path / "database"
+
+    @property
     def jobs_dir(self) -> Path:
         """The folder with a folder for each job."""
         return self.path / "jobs"
@@ -202,11 +207,18 @@ class Home:
         try:
             with self.attempt(job.id, job.attempt).held_file.open("rb") as held:
                 fcntl.flock(held, fcntl.LOCK_SH | fcntl.LOCK_NB)
-        except BlockingIOError:
-            return True
         except FileNotFoundError:
             return False
+        except OSError:  # it is held, or somebody else's
+            return True
         return False
+
+    def drop_record(self, job: Job) -> None:
+        """Remove the record of a job that was not submitted; what an attempt has made of it stays."""
+        self._record(job.id).unlink(missing_ok=True)
+        for folder in (self._record(job.id).parent, self.jobs_dir):
+            with contextlib.suppress(OSError):  # not empty, or not there
+                folder.rmdir()
 
     def jobs(self) -> list[Job]:
         """Return all jobs whose record can be read, oldest first; `damaged` names the others."""

@@ -167,4 +167,13 @@ def _known_variable(setting: settings.Setting, value: str) -> Finding:
         gone = [entry for entry in value.split(":") if entry and not Path(entry).is_dir()]
         if gone:
             return Finding(setting.variable, "wrong", f"{', '.join(gone)} is not a folder; correct it or leave it out")
-    return Finding(setting.variable, "ok", value)
+    return Finding(setting.variable, "ok", _without_secrets(value) if setting.name == "database_url" else value)
+
+
+def _without_secrets(url: str) -> str:
+    from dioptra.database import Database
+
+    try:
+        return Database(url).name
+    except DioptraError:
+        return "is no address of a database"

@@ -8,8 +8,8 @@ from dioptra.errors import UsageError
 
 __all__ = ["parse_duration"]
 
-_PART = re.compile(r"(\d+(?:\.\d+)?)([smhd])")
-_WHOLE = re.compile(r"(?:\d+(?:\.\d+)?[smhd])+")
+_PART = re.compile(r"([0-9]+(?:\.[0-9]+)?)([smhd])")
+_WHOLE = re.compile(r"(?:[0-9]+(?:\.[0-9]+)?[smhd])+")
 _SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
 _MOST = 366 * 86_400
 
@@ -22,7 +22,7 @@ def parse_duration(text: str) -> float:
     """
     written = text.strip().lower()
     parts = _PART.findall(written) if _WHOLE.fullmatch(written) else []
-    if re.fullmatch(r"\d+(?:\.\d+)?", written):
+    if re.fullmatch(r"[0-9]+(?:\.[0-9]+)?", written):
         parts = [(written, "s")]
     seconds = sum(float(number) * _SECONDS[unit] for number, unit in parts)
     if not 0 < seconds <= _MOST:

@@ -13,13 +13,13 @@ from typing import Any
 
 from dioptra.errors import ProjectNotFoundError, UsageError
 from dioptra.experiment import Library, Snapshot
-from dioptra.records import Dependency, Job, JobStatus
+from dioptra.records import OUTCOMES, Dependency, Job, JobStatus
 from dioptra.storage import Home, is_archive, unpack
 from dioptra.worker import Conditions, Plan, Request, conditions_of_plan, draw_hash_seed, make_plan, pin_plugins
 
 __all__ = ["Submission", "again", "dependencies", "plan_of", "project_of", "submitted"]
 
-OUTCOMES = ("id", "run_id", "snapshot", "output_dir")
+_LONGEST = 200  # characters of a name, a tag, a key
 _OUTCOME = re.compile(r"(?P<job>[0-9A-Fa-f-]+)\.(?P<outcome>\w+)")
 
 
@@ -49,6 +49,12 @@ class Submission:
     tags: Sequence[str] = ()
     key: str = ""
 
+    def check(self) -> None:
+        """Raise UsageError when one of its words is longer than lists and indexes can take."""
+        for what, text in (("name", self.name), ("key", self.key), *(("tag", tag) for tag in self.tags)):
+            if len(text) > _LONGEST:
+                raise UsageError(f"the {what} {text[:20]!r}... has {len(text)} characters", hint=f"{_LONGEST} at most")
+
 
 @contextmanager
 def project_of(path: Path) -> Iterator[Path]:
@@ -58,11 +64,23 @@ def project_of(path: Path) -> Iterator[Path]:
         ArchiveError: The archive cannot be unpacked safely.
         ProjectNotFoundError: It holds no MLproject file, or several.
     """
-    if not (is_archive(path) and path.is_file()):
+    if not is_archive(path) or path.is_dir():
         yield path
         return
+    if not path.is_file():
+        raise ProjectNotFoundError(f"there is no archive {str(path)!r}", hint="name a project's folder or archive")
     with tempfile.TemporaryDirectory(prefix="dioptra-") as place:
         yield _only_project(unpack(path, Path(place) / "project"), path)
+
+
+def check_no_archive(path: Path) -> None:
+    """Refuse an archive where the folder itself is needed.
+
+    Raises:
+        ProjectNotFoundError: It is one.
+    """
+    if is_archive(path) and path.is_file():
+        raise ProjectNotFoundError(f"{str(path)!r} is an archive", hint="unpack it, or use `dioptra submit`")
 
 
 def _only_project(folder: Path, archive: Path) -> Path:
@@ -135,16 +153,21 @@ def submitted(
         place: The folder that defaults and shared data are looked up in when it runs.
     """
     home.make()
+    snapshot, request = captured(home, library, plan)
+    return _job(snapshot, request, submission, waits_for, place)
+
+
+def captured(home: Home, library: Library, plan: Plan) -> tuple[Snapshot, Request]:
+    """Capture the project and pin the plugins, and return the snapshot and what is to be run of it."""
+    home.make()
     hash_seed, plugins = draw_hash_seed(), pin_plugins(home)
-    experiment = library.open_experiment(plan.experiment)
-    captured = experiment.capture(
+    found = library.open_experiment(plan.experiment).capture(
         plan.project.folder,
         script=plan.project.file.name if plan.project.file.suffix == ".py" else plan.entry_point.name,
         conditions=lambda: conditions_of_plan(home, plan, hash_seed, plugins),
         left_out=(home.path.resolve(),),
     )
-    request = Request.of(plan, captured.repository, hash_seed, plugins)
-    return _job(captured.snapshot, request, submission, waits_for, place)
+    return found.snapshot, Request.of(plan, found.repository, hash_seed, plugins)
 
 
 def again(home: Home, job: Job) -> Job:
@@ -156,7 +179,13 @@ def again(home: Home, job: Job) -> Job:
     request = job.request or _request_of(home, job)
     given = {name: value for name, value in job.parameters.items() if name in request["given"]}
     return job.changed(
-        id=str(uuid.uuid4()), retry_of=job.id, parameters=given, argv=(), request=request, run_id=None, waits_for=()
+        id=str(uuid.uuid4()),
+        retry_of=job.id,
+        parameters=given,
+        argv=(),
+        request=request,
+        run_id=None,
+        waits_for=() if job.attempt else job.waits_for,  # one that never ran waits for the same ones again
     )
 
 

@@ -6,7 +6,7 @@ import os
 import threading
 import time
 import uuid
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,7 +19,16 @@ from dioptra.storage import AttemptPaths, Home, find_home
 from dioptra.testbed._diff import SnapshotDiff, diff_subjects
 from dioptra.testbed._ledger import Ledger
 from dioptra.testbed._subject import Subject, find_subject
-from dioptra.testbed._submit import Submission, again, dependencies, plan_of, project_of, submitted
+from dioptra.testbed._submit import (
+    Submission,
+    again,
+    captured,
+    check_no_archive,
+    dependencies,
+    plan_of,
+    project_of,
+    submitted,
+)
 from dioptra.tracking import Tracking
 from dioptra.worker import (
     OnFetch,
@@ -27,10 +36,7 @@ from dioptra.worker import (
     Prepared,
     Request,
     Runner,
-    conditions_of_plan,
-    draw_hash_seed,
     make_plan,
-    pin_plugins,
 )
 
 if TYPE_CHECKING:
@@ -77,6 +83,7 @@ class Testbed:
         Raises:
             ProjectNotFoundError, InvalidProjectError, EntryPointNotFoundError, InvalidParameterError: As they say.
         """
+        check_no_archive(Path(project))
         return make_plan(Path(project), entry_point, parameters or {}, experiment)
 
     def run(
@@ -117,18 +124,9 @@ class Testbed:
             RunNotEndedError: The job has ended, but the tracking store could not be told.
             DioptraError: A store or what lies in it is not in order; no job is kept then.
         """
-        self.home.make()
-        hash_seed, plugins = draw_hash_seed(), pin_plugins(self.home)
-        experiment = self.library.open_experiment(plan.experiment)
-        captured = experiment.capture(
-            plan.project.folder,
-            script=plan.project.file.name if plan.project.file.suffix == ".py" else plan.entry_point.name,
-            conditions=lambda: conditions_of_plan(self.home, plan, hash_seed, plugins),
-            left_out=(self.home.path.resolve(),),
-        )
-        request = Request.of(plan, captured.repository, hash_seed, plugins)
+        snapshot, request = captured(self.home, self.library, plan)
         return self.execute_request(
-            captured.snapshot, request, on_fetch=on_fetch, on_start=on_start, on_output=on_output, cancel=cancel
+            snapshot, request, on_fetch=on_fetch, on_start=on_start, on_output=on_output, cancel=cancel
         )
 
     def execute_request(
@@ -191,6 +189,7 @@ class Testbed:
             RefusedError: The queue is locked.
         """
         how = submission or Submission()
+        how.check()
         waits_for = dependencies(how, self.job)
         with project_of(Path(project)) as folder:
             plan = plan_of(folder, entry_point, parameters or {}, experiment, waits_for)
@@ -212,8 +211,10 @@ class Testbed:
         """Cancel a job: at once if it waits; if it runs, its worker ends all that it has started.
 
         Raises:
-            RefusedError: It has ended otherwise.
+            RefusedError: It has ended otherwise, or no worker runs it.
         """
+        if not (job.queue or job.status.is_final):
+            raise RefusedError(f"job {job.id[:8]} is run by a `dioptra run`", hint="end that one, with Ctrl-C or TERM")
         found = self.database.queue.cancel(job.id)
         if found.status.is_final:
             self.home.save(found)
@@ -260,6 +261,18 @@ class Testbed:
         """Return how many jobs there are of each `experiment`, `snapshot` or `status`."""
         return self._ledger.tally(name)
 
+    def unheard(self, jobs: Sequence[Job]) -> list[str]:
+        """Return the queues that no worker listens to, though one of these jobs waits there, or one it waits for."""
+        waiting = {job.id: job for job in jobs if not (job.status.is_final or job.status is JobStatus.STARTED)}
+        more = list(waiting.values())
+        while more:
+            ids = {each.job for job in more for each in job.waits_for} - waiting.keys()
+            more = [found for found in map(self.job, sorted(ids)) if found.status in _WAITING]
+            waiting |= {found.id: found for found in more}
+        names = {job.queue for job in waiting.values()}
+        queues = self.database.queues.list() if names else ()
+        return [queue.name for queue in queues if queue.name in names and not queue.workers]
+
     def subject(self, address: str, experiment: str | None = None) -> Subject:
         """Return the snapshot, and the jobs of it, that an address means.
 
@@ -276,6 +289,9 @@ class Testbed:
     def paths(self, job: Job) -> AttemptPaths:
         """Return the paths of a job's last attempt."""
         return self.home.attempt(job.id, job.attempt)
+
+
+_WAITING = (JobStatus.QUEUED, JobStatus.DEFERRED)
 
 
 def _new_job(snapshot: Snapshot, request: Request) -> Job:

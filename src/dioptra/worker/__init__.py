@@ -4,8 +4,9 @@ from dioptra.worker._attempt import Attempt
 from dioptra.worker._conditions import Conditions, conditions_of_plan, draw_hash_seed
 from dioptra.worker._descendants import sweep
 from dioptra.worker._endings import Ending
-from dioptra.worker._environment import job_environment, resolve_program
+from dioptra.worker._environment import hide_process, job_environment, resolve_program
 from dioptra.worker._lease import Lease
+from dioptra.worker._lost import end_runs, take_back
 from dioptra.worker._plan import Plan, make_plan
 from dioptra.worker._plugins import pin_plugins, plugin_hashes
 from dioptra.worker._prepare import OnFetch, Prepared, Request, prepare
@@ -28,6 +29,8 @@ __all__ = [
     "Worker",
     "conditions_of_plan",
     "draw_hash_seed",
+    "end_runs",
+    "hide_process",
     "job_environment",
     "make_plan",
     "pin_plugins",
@@ -36,4 +39,5 @@ __all__ = [
     "resolve_program",
     "run_command",
     "sweep",
+    "take_back",
 ]

@@ -11,14 +11,20 @@ from pathlib import Path
 from dioptra.errors import InvalidProjectError
 from dioptra.prefect import STAND_IN_DIR
 from dioptra.tracking import IN_JOB_DIR
+from dioptra.worker._supervisor import prctl
 
-__all__ = ["job_environment", "resolve_program"]
+__all__ = ["hide_process", "job_environment", "resolve_program"]
 
 _FOR_JOBS = {  # of the variables of the testbed, all that a job may see; the others belong to its server and workers
     "DIOPTRA_HOME",
     "DIOPTRA_JOB_LOG_AS_JSON",
     "DIOPTRA_JOB_LOG_LEVEL",
     "DIOPTRA_PLUGIN_DIR",
+}
+_PR_SET_DUMPABLE = 4
+_OF_POSTGRESQL = {  # which the testbed's own database may be reached with
+    *("PGDATABASE", "PGHOST", "PGHOSTADDR", "PGOPTIONS", "PGPASSFILE", "PGPASSWORD", "PGPORT", "PGSERVICE"),
+    *("PGSERVICEFILE", "PGSSLCERT", "PGSSLKEY", "PGSSLPASSWORD", "PGUSER"),
 }
 _OF_SERVERS = {"MLFLOW_BACKEND_STORE_URI", "MLFLOW_FLASK_SERVER_SECRET_KEY"}  # read by `mlflow server` only
 
@@ -29,7 +35,9 @@ def job_environment(additions: Mapping[str, str], base: Mapping[str, str] | None
     `python` is the interpreter that runs dioptra: its folder comes first on the path. Python's output is not held
     back, so that it can be followed as it is printed. `import prefect` finds the stand-in, behind the user's modules.
     """
-    environment = {k: v for k, v in (os.environ if base is None else base).items() if _is_for_jobs(k)}
+    base = os.environ if base is None else base
+    hidden = _OF_POSTGRESQL if "DIOPTRA_DATABASE_URL" in base else ()
+    environment = {k: v for k, v in base.items() if _is_for_jobs(k) and k not in hidden}
     path = environment.get("PATH", os.defpath)
     environment["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), path])
     ours = [str(IN_JOB_DIR), str(STAND_IN_DIR)]
@@ -44,6 +52,11 @@ def _is_for_jobs(variable: str) -> bool:
     if variable.startswith("DIOPTRA_"):
         return variable in _FOR_JOBS
     return variable not in _OF_SERVERS
+
+
+def hide_process() -> None:
+    """Keep this process's memory and environment from other processes of the same user, such as jobs; root sees all."""
+    prctl(_PR_SET_DUMPABLE, 0)
 
 
 def resolve_program(argv: list[str], *, folder: Path, environment: Mapping[str, str], where: str) -> None:

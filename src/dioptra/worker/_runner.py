@@ -6,6 +6,7 @@ import getpass
 from collections.abc import Callable
 from contextlib import ExitStack
 
+from dioptra.errors import RefusedError
 from dioptra.experiment import Library, Snapshot
 from dioptra.records import Job
 from dioptra.storage import Home
@@ -56,7 +57,12 @@ class Runner:
             DioptraError: A store or what lies in it is not in order, or the request does not fit the snapshot.
         """
         paths = self._home.attempt(job.id, job.attempt)
-        paths.make()
+        try:
+            paths.make()
+        except FileExistsError as error:
+            raise RefusedError(
+                f"{str(paths.folder)!r} is there already: another database has this job, too", hint="submit it again"
+            ) from error
         with ExitStack() as undo:
             supervisor = SupervisorProcess(f"{job.id}/{job.attempt}", lease)  # gets ready meanwhile
             undo.callback(supervisor.abandon)

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import contextlib
 import logging
 import threading
 import time
 from collections.abc import Callable
 from contextlib import nullcontext
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from dioptra.database import Database, Standing
 from dioptra.errors import DioptraError, RunNotEndedError, StoreUnreachableError
@@ -16,25 +15,18 @@ from dioptra.experiment import Library
 from dioptra.records import Job, JobStatus
 from dioptra.storage import Home
 from dioptra.worker._lease import Lease
+from dioptra.worker._lost import keep_record
 from dioptra.worker._prepare import Request
 from dioptra.worker._runner import Runner
 
 if TYPE_CHECKING:
     from dioptra.worker._attempt import Attempt
 
-__all__ = ["Slot", "keep_record"]
+__all__ = ["Slot"]
 
 logger = logging.getLogger("dioptra.worker")
 
 _AGAIN = (0.1, 0.5, 1.0, 2.0, 5.0)  # seconds between two tries to tell the database of an end; the last one repeats
-
-
-def keep_record(home: Home, job: Job) -> None:
-    """Keep the record of an ended job beside what it left; when that fails, the database has it all the same."""
-    try:
-        home.save(job)
-    except OSError as error:
-        logger.warning("the record of job %s could not be kept (%s)", job.id[:8], error)
 
 
 class Slot:
@@ -64,6 +56,7 @@ class Slot:
         self.job = job
         self.lease = lease
         self.is_stale = False
+        self._is_told = False  # of its end
         self._home = home
         self._library = library
         self._runner = runner
@@ -91,6 +84,8 @@ class Slot:
 
     def hear(self, standing: Standing, seconds: float, since: float) -> None:
         """Take what the database has answered to a beat: go on for so many seconds since a moment, or end."""
+        if self._is_told:  # its end was on the way already
+            return
         if standing is Standing.STALE:
             self.is_stale = True
             self.cancel()
@@ -111,16 +106,15 @@ class Slot:
         """Run the attempt, and return the job as it ended."""
         try:
             attempt = self._prepared()
-        except DioptraError as error:
-            return self._failed(" ".join(str(error).splitlines()))
-        except Exception as error:
-            logger.exception("job %s: the attempt could not be prepared", self.job.id[:8])
-            return self._failed(f"could not be prepared ({type(error).__name__}: {error})")
-        try:
             return attempt.run(self._begin, lambda chunk: None, self._cancel, lease=self.lease, keep=lambda job: None)
         except RunNotEndedError as error:
             job: Job = error.job
             return job.changed(reason=f"{job.reason or job.status}; {error.message}")
+        except DioptraError as error:
+            return self._failed(" ".join(str(error).splitlines()))
+        except Exception as error:
+            logger.exception("job %s: the attempt could not be run", self.job.id[:8])
+            return self._failed(f"could not be run ({type(error).__name__}: {error})")
 
     def _prepared(self) -> Attempt:
         snapshot = self._library.get_snapshot(self.job.snapshot, self.job.experiment)
@@ -135,32 +129,49 @@ class Slot:
 
     def _begin(self, job: Job) -> None:
         """Record what has become known; called when the attempt is about to start."""
-        known = self._queue.started(*self.key, parameters=job.parameters, argv=job.argv, run_id=job.run_id)
+        self.job = job
+        known = self._tell(
+            lambda: self._queue.started(*self.key, parameters=job.parameters, argv=job.argv, run_id=job.run_id)
+        )
         if known:
             self._home.save(job)
         else:
-            self.hear(Standing.STALE, 0, 0)
+            self.is_stale = True
+            self.cancel()
 
     def _failed(self, reason: str) -> Job:
         return self.job.changed(status=JobStatus.FAILED, reason=reason)
 
     def _end(self, job: Job) -> None:
-        """Tell the database of the end, until it has been taken, or is not this process's to tell.
+        """Tell the database of the end.
 
         It may be told late: as long as nobody has taken the job back, it is the truth.
         """
-        self.is_stale |= job.status is JobStatus.LOST  # whether it is run again is for others to say
         output_dir = str(self._home.attempt(*self.key).output_dir)
+        end: dict[str, Any] = {"reason": job.reason, "exit_code": job.exit_code, "output_dir": output_dir}
+        if job.status is JobStatus.LOST or self.is_stale:  # whether it is run again is for others to say
+            self.is_stale = True
+        elif self._tell(lambda: self._queue.finish(*self.key, job.status, **end)):
+            self._is_told = True
+            self.job = job
+            keep_record(self._home, job)
+        else:
+            self.is_stale = True
+
+    def _tell(self, word: Callable[[], bool]) -> bool:
+        """Tell the database something until it answers; tell whether the attempt was this process's.
+
+        Raises:
+            StoreUnreachableError: It has not answered, the lease is over, and the job was cancelled.
+        """
         tries = 0
-        while not self.is_stale and (self.lease.left() > 0 or not self._cancel.is_set()):
-            with contextlib.suppress(StoreUnreachableError):
-                taken = self._queue.finish(
-                    *self.key, job.status, reason=job.reason, exit_code=job.exit_code, output_dir=output_dir
-                )
-                if taken:
-                    self.job = job
-                    keep_record(self._home, job)
-                self.is_stale = not taken
-                return
+        while True:
+            try:
+                return word()
+            except StoreUnreachableError:
+                if self.is_stale:
+                    return False
+                if self.lease.left() <= 0 and self._cancel.is_set():
+                    raise
             time.sleep(_AGAIN[min(tries, len(_AGAIN) - 1)])
             tries += 1

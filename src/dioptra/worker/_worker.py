@@ -15,15 +15,16 @@ from importlib.metadata import version
 from typing import TYPE_CHECKING
 
 from dioptra.database import Database
-from dioptra.errors import DioptraError, StoreUnreachableError
+from dioptra.errors import StoreUnreachableError
 from dioptra.experiment import Library
 from dioptra.records import Job
 from dioptra.storage import Home
 from dioptra.tracking import Tracking
 from dioptra.worker._descendants import sweep
 from dioptra.worker._lease import Lease
+from dioptra.worker._lost import end_runs, take_back
 from dioptra.worker._runner import Runner
-from dioptra.worker._slot import Slot, keep_record
+from dioptra.worker._slot import Slot
 
 if TYPE_CHECKING:
     from dioptra.database._wake import Wake
@@ -77,12 +78,12 @@ class Worker:
         self._name = name or socket.gethostname()
         self._burst = burst
         self._lease, self._beat, self._poll = lease, beat, poll
-        self._say = on_event
+        self._on_event = on_event
         self._running: dict[tuple[str, int], Slot] = {}
         self._lost: deque[Job] = deque()
         self._lock = threading.Lock()
         self._bell, self._ring = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
-        self._stopping = self._ended = False
+        self._stopping = self._cancelling = self._ended = self._has_said_so = False
 
     def stop(self) -> None:
         """Claim nothing more, and end when the jobs that run have ended; to be called from a signal's handler too."""
@@ -90,34 +91,42 @@ class Worker:
         self._wake()
 
     def cancel(self) -> None:
-        """Stop, and cancel the jobs that run."""
+        """Stop, and cancel the jobs that run; to be called from a signal's handler too."""
+        self._cancelling = True
         self.stop()
-        for slot in self._slots_now():
-            slot.cancel()
 
     def run(self) -> None:
         """Listen until it is stopped, or, in a burst, until there is nothing to do.
 
         Raises:
             NotFoundError: There is no such queue.
-            StoreUnreachableError: The database cannot be reached at the start.
+            StoreUnreachableError: The database cannot be reached at the start, or, in a burst, later on.
         """
         self._register()
         beater = threading.Thread(target=self._beat_on, name="beat")
         beater.start()
         try:
             with self._database.wakes(self._id) as wake:
-                while not self._is_done(self._claim_all()):
+                while not self._is_done():
                     self._end_lost_runs()
                     self._wait(wake)
+                    self._obey()
         finally:
-            for slot in self._slots_now():
-                slot.join()
+            while slots := self._slots_now():
+                slots[0].join(0.2)
+                self._obey()
             self._ended = True
-            self._wake()
             beater.join()
             self._end_lost_runs()
             self._unregister()
+
+    def _obey(self) -> None:
+        """Do what was asked for, and say so; not in the handler of a signal, which may have come at any moment."""
+        if self._stopping and not self._has_said_so:
+            self._has_said_so = True
+            self._say("no more jobs are claimed; once more cancels those that run")
+        for slot in self._slots_now() if self._cancelling else ():
+            slot.cancel()
 
     def _register(self) -> None:
         self._id = self._database.workers.register(
@@ -139,22 +148,27 @@ class Worker:
         os.close(self._bell)
         os.close(self._ring)
 
-    def _is_done(self, claimed: int) -> bool:
+    def _is_done(self) -> bool:
+        """Claim what can be claimed, and tell whether that was all."""
+        was_idle = not self._slots_now()  # before the look: what ends during it may have let others go
+        claimed = self._claim_all()
         if self._slots_now():
             return False
-        return self._stopping or (self._burst and not claimed)
+        return self._stopping or (self._burst and was_idle and not claimed)
 
     def _wait(self, wake: Wake) -> None:
         """Wait until there may be something to do, or it is time for a look."""
+        sounds = select.poll()
+        sounds.register(self._bell, select.POLLIN)
+        word = -1
         try:
-            words = [wake.fileno()]
+            word = wake.fileno()
+            sounds.register(word, select.POLLIN)
         except StoreUnreachableError as error:  # it is tried again after the next look
             logger.warning("nothing is heard of new jobs: %s", error.message)
-            words = []
-        rung, _, _ = select.select([self._bell, *words], [], [], self._poll)
-        if any(each in rung for each in words):
+        if word in [each for each, _ in sounds.poll(self._poll * 1000)]:
             wake.clear()
-            self._try_to_beat()  # it may be about a job that is to be cancelled
+            self._quietly("no beat", self._beat_jobs)  # it may be about a job that is to be cancelled
         self._hear_bell()
 
     def _claim_all(self) -> int:
@@ -163,8 +177,10 @@ class Worker:
         while not self._stopping and len(self._running) < self._slots:
             since = time.monotonic()
             try:
-                job = self._database.queue.claim(self._queues, self._name, self._lease)
+                job = self._claim()
             except StoreUnreachableError as error:
+                if self._burst:
+                    raise
                 self._say(f"no jobs can be claimed: {error.message}")
                 break
             if job is None:
@@ -172,6 +188,11 @@ class Worker:
             self._start(job, Lease(self._lease, since=since))
             claimed += 1
         return claimed
+
+    def _claim(self) -> Job | None:
+        """Claim a job; a look comes first, for most words are about others' jobs, and a look takes no lock."""
+        queue = self._database.queue
+        return queue.claim(self._queues, self._name, self._lease) if queue.has_jobs(self._queues) else None
 
     def _start(self, job: Job, lease: Lease) -> None:
         for number in range(1, job.attempt):
@@ -185,10 +206,10 @@ class Worker:
             database=self._database,
             on_end=self._let_go,
         )
-        with self._lock:
-            self._running[slot.key] = slot
         again = f", attempt {job.attempt}" if job.attempt > 1 else ""
         self._say(f"job {job.id[:8]}: {job.entry_point} of {job.experiment} from queue {job.queue}{again}")
+        with self._lock:
+            self._running[slot.key] = slot
         slot.start()
 
     def _let_go(self, slot: Slot) -> None:
@@ -209,37 +230,32 @@ class Worker:
     def _beat_on(self) -> None:
         """Beat until the end, and take back what other workers have lost."""
         while not self._ended:
-            self._try_to_beat()
-            self._try_to_reap()
+            self._quietly("no beat", self._beat_jobs)
+            self._quietly("no beat", self._beat_worker)
+            self._quietly("nothing is taken back", self._reap)
             until = time.monotonic() + self._beat
             while not self._ended and (left := until - time.monotonic()) > 0:
                 time.sleep(min(left, 0.05))
 
-    def _try_to_beat(self) -> None:
+    def _quietly(self, without: str, act: Callable[[], object]) -> None:
+        """Do something that is done again soon: a database that does not answer is no reason to end."""
         try:
-            self._beat_once()
+            act()
         except StoreUnreachableError as error:
-            logger.warning("no beat: %s", error.message)
+            logger.warning("%s: %s", without, error.message)
 
-    def _try_to_reap(self) -> None:
-        try:
-            self._reap()
-        except StoreUnreachableError as error:
-            logger.warning("nothing is taken back: %s", error.message)
-
-    def _beat_once(self) -> None:
+    def _beat_jobs(self) -> None:
         slots = {slot.key: slot for slot in self._slots_now()}
         since = time.monotonic()
         for key, standing in self._database.queue.beat(slots, self._lease).items():
             slots[key].hear(standing, self._lease, since)
+
+    def _beat_worker(self) -> None:
         if not self._database.workers.beat(self._id):
             logger.warning("the database has forgotten this worker")
 
     def _reap(self) -> None:
-        for job in self._database.queue.reap():
-            sweep(f"{job.id}/{job.attempt}")
-            if job.status.is_final:
-                keep_record(self._home, job)
+        for job in take_back(self._home, self._database):
             self._lost.append(job)
             self._wake()
             self._say(f"job {job.id[:8]} {job.status}: {job.reason or f'worker {job.worker!r} was lost'}")
@@ -247,14 +263,11 @@ class Worker:
     def _end_lost_runs(self) -> None:
         """End the runs of attempts that were taken back; not in the thread that beats, for the store may be slow."""
         while self._lost:
-            with contextlib.suppress(DioptraError):
-                self._end_runs_of(self._lost.popleft())
+            end_runs(self._tracking, self._lost.popleft())
 
-    def _end_runs_of(self, job: Job) -> None:
-        """End the run of an attempt; the database does not know it when its worker was killed right after making it."""
-        tags = {"dioptra.jobId": job.id, "dioptra.attempt": str(job.attempt)}
-        for run_id in [job.run_id] if job.run_id else self._tracking.unfinished(job.experiment, tags):
-            self._tracking.end(run_id, "KILLED")
+    def _say(self, sentence: str) -> None:
+        with contextlib.suppress(OSError, ValueError):  # whoever listens may be gone, or its disk full
+            self._on_event(sentence)
 
     def _wake(self) -> None:
         try:
