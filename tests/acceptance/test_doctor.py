@@ -44,6 +44,15 @@ def test_what_is_wrong_is_said(dioptra: Command, environment: dict[str, str], se
     assert "\n1 wrong" in said.out
 
 
+def test_no_password_is_shown(dioptra: Command) -> None:
+    for url in ("postgresql://bob:hunter2@127.0.0.1:1/x", "postgresql://bob:12/hunter2@127.0.0.1:1/x"):
+        for command in (["doctor"], ["submit", "."], ["worker"], ["job", "list"]):
+            said = dioptra(*command, DIOPTRA_DATABASE_URL=url)
+
+            assert said.code != 0
+            assert "hunter2" not in said.out + said.err, (command, said)
+
+
 def test_a_variable_of_0x_is_no_mistake(dioptra: Command) -> None:
     said = dioptra("doctor", DIOPTRA_RESTAPI_URI="http://localhost")
 

@@ -115,13 +115,9 @@ def test_what_waits_for_a_job_that_fails_is_cancelled_with_the_reason(bench: Wor
     ]
     assert bench.testbed.job(failing).reason == "exit code 3"
     assert failing[:8] in bench.testbed.job(waiting).reason
-    assert submit_refused(bench, "--depends-on", failing).startswith("Warning: job")
-
-
-def submit_refused(bench: Workbench, *args: str) -> str:
-    said = bench.dioptra("submit", "toys", *args)
-    assert bench.testbed.job(said.out.strip()).status is JobStatus.CANCELLED
-    return said.err.splitlines()[-1]
+    late = bench.dioptra("submit", "toys", "--depends-on", failing)
+    assert bench.testbed.job(late.out.strip()).status is JobStatus.CANCELLED
+    assert f"cancelled (job {failing}, which it waited for, failed) in default" in late.err
 
 
 def test_priority_and_age_decide(bench: Workbench, toys: Path) -> None:
@@ -244,7 +240,9 @@ def test_an_archive_is_a_project(bench: Workbench, toys: Path) -> None:
 def test_the_same_key_is_one_job(bench: Workbench, toys: Path) -> None:
     first = submit(bench, "--key", "monday")
 
-    assert submit(bench, "--key", "monday", "-P", "text=other") == first
+    assert submit(bench, "--key", "monday") == first
+    other = bench.dioptra("submit", "toys", "--key", "monday", "-P", "text=other")
+    assert (other.code, f"the key 'monday' is that of job {first[:8]}, which has other code" in other.err) == (4, True)
     assert [job.id for job in bench.testbed.jobs()] == [job.id for job in bench.testbed.home.jobs()] == [first]
 
 

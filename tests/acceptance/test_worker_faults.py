@@ -122,6 +122,20 @@ def test_a_worker_that_is_killed(bench: Workbench, start: Start) -> None:
     assert marked(job) == []
 
 
+def test_a_job_whose_only_worker_is_killed_is_taken_back_by_whoever_waits(bench: Workbench, start: Start) -> None:
+    job = submit(bench, "family")
+    worker = start("ada")
+    pids(bench, job, 2)
+    worker.kill()
+
+    found = bench.testbed.wait(job, 30)
+
+    assert (found.status, found.reason) == ("lost", "worker 'ada' was lost in attempt 1")
+    assert bench.testbed.home.job(job.id).status == "lost"
+    assert bench.testbed.tracking.run(str(found.run_id)).status == "KILLED"
+    assert marked(job) == []
+
+
 def test_a_job_with_retries_is_started_again_by_another_worker(bench: Workbench, start: Start) -> None:
     job = submit(bench, "family", retries=1)
     worker = start("ada")

@@ -56,3 +56,10 @@ def test_every_setting_is_decided_upon() -> None:
     kept = {variable for variable in ours if variable in job_environment({}, {variable: "x"})}
 
     assert kept == {"DIOPTRA_HOME", "DIOPTRA_JOB_LOG_AS_JSON", "DIOPTRA_JOB_LOG_LEVEL", "DIOPTRA_PLUGIN_DIR"}
+
+
+def test_what_opens_the_testbeds_postgresql_stays_out() -> None:
+    own = {"DIOPTRA_DATABASE_URL": "postgresql://host/name", "PGPASSWORD": "secret", "PGHOST": "host"}
+
+    assert not own.keys() & job_environment({}, own).keys()
+    assert job_environment({}, {"PGPASSWORD": "of a script"})["PGPASSWORD"] == "of a script"

@@ -142,22 +142,25 @@ class Ledger:
         if not ran_here or self._home.is_held(job):
             return job
         sweep(f"{job.id}/{job.attempt}")
-        lost = job.changed(status=JobStatus.LOST, reason="the process that ran it is gone", ended_at=now())
+        ended = job.changed(status=JobStatus.LOST, reason="the process that ran it is gone", ended_at=now())
         try:
-            kept = self._home.job(job.id)  # its end, if the database could not be told
-            self.keep(kept if kept.status.is_final else lost)
+            kept = self._home.job(job.id)
+            if kept.status.is_final:  # which the database could not be told
+                ended = kept
+            self.keep(ended)
         except (DioptraError, OSError):  # it has ended at this moment, or its home cannot be written to
             return self.database.jobs.find(job.id)
-        end_runs(self._tracking, job)
-        return kept if kept.status.is_final else lost
+        if ended.status is JobStatus.LOST:
+            end_runs(self._tracking, job)
+        return ended
 
     def _output_dir(self, job: Job) -> str:
         return str(self._home.attempt(job.id, job.attempt).output_dir)
 
 
 def _taken_over(job: Job) -> Job:
-    """Return a job as a new database takes it: of one in a queue, nobody can say any more what becomes of it."""
-    if not job.queue or job.status.is_final:
+    """Return a job as a new database takes it: of one that a worker had, or that waited for others, all is unknown."""
+    if not job.queue or job.status.is_final or job.status is JobStatus.QUEUED:
         return job
     doing = "ran" if job.status is JobStatus.STARTED else "waited"
     return job.changed(status=JobStatus.LOST, reason=f"the database was removed while it {doing}", ended_at=now())
