@@ -66,7 +66,6 @@ class Workers:
             "id": uuid.uuid4().hex,
             "host": check_text("the host", host),
             "pid": pid,
-            "queues": json.dumps(list(queues)),
         }
         with self._store.write() as connection:
             self._store.serialize(connection)

@@ -251,8 +251,8 @@ class Worker:
             slots[key].hear(standing, self._lease, since)
 
     def _beat_worker(self) -> None:
-        if not self._database.workers.beat(self._id):
-            logger.warning("the database has forgotten this worker")
+        if not self._database.workers.beat(self._id):  # as after a machine's long sleep
+            self._register()
 
     def _reap(self) -> None:
         for job in take_back(self._home, self._database):
