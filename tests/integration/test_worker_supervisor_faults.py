@@ -78,12 +78,12 @@ def test_all_three_are_killed_and_another_worker_sweeps(worker: Callable[..., Wo
 
 @pytest.mark.parametrize("code", STUBBORN.values(), ids=STUBBORN)
 def test_the_worker_is_stopped_past_the_lease(worker: Callable[..., Worker], marker: str, code: str) -> None:
-    process = worker(code, lease=2.0)
+    process = worker(code, lease=4.0)
 
     os.kill(process.pid, signal.SIGSTOP)
 
     assert wait_until(lambda: not marked(marker))
-    assert time.monotonic() < process.leased_at + 2.0
+    assert time.monotonic() < process.leased_at + 4.0
     os.kill(process.pid, signal.SIGCONT)
     assert process.line() == "ended because its lease was not renewed"
 
