@@ -26,7 +26,7 @@ from dioptra.database import Database
 from dioptra.records import Job, JobStatus
 
 WORKERS = (1, 4, 16)
-JOBS = 2_000
+JOBS = 5_000
 STORED = 100_000
 QUEUED = 20_000  # of those that are stored
 CLAIMS = 2_000
@@ -62,7 +62,8 @@ def new(number: int) -> Job:
 def work(url: str, name: str) -> None:
     """Claim and finish jobs until there are none, from the moment that a line comes; print begin and end."""
     database = Database(url)
-    database.jobs.list(limit=1)
+    database.queue.claim(["none"], name, 60)  # what is imported and compiled late is there now
+    database.queue.finish("none", 1, JobStatus.FINISHED)
     print("ready", flush=True)
     sys.stdin.readline()
     begin, count = time.time(), 0

@@ -33,7 +33,7 @@ def connect_file(file: Path) -> sqlite3.Connection:
         isolation_level=None,  # transactions begin where the engine says so, not where the driver guesses
         check_same_thread=False,  # the pool gives a connection to one thread at a time
     )
-    for pragma in ("synchronous = FULL", "foreign_keys = ON"):
+    for pragma in ("synchronous = FULL", "foreign_keys = ON", "wal_autocheckpoint = 4000"):
         connection.execute(f"PRAGMA {pragma}")
     return connection
 
