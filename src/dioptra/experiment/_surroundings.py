@@ -17,6 +17,9 @@ _PROGRAM = re.compile(r"[A-Za-z0-9+.-]+::")
 _HOST = re.compile(r"(?:\[[0-9A-Fa-f:.%]+\]|[^:@\s]*)(?::\d*)?")
 
 
+_SHA1 = 40  # digits of a commit's id in repositories of the usual kind
+
+
 class Surroundings:
     """Looks at a repository while its files are being listed.
 
@@ -38,6 +41,7 @@ class Surroundings:
         self._head = None if known else self._start("rev-parse", "HEAD", "--symbolic-full-name", "HEAD")
         self._settings: Running | None = None
         self._files: Running | None = None
+        self._is_foreign = False
         self._staged: Running | None = None
 
     def head(self) -> dict[str, Any] | None:
@@ -59,7 +63,10 @@ class Surroundings:
         if head is None:
             return
         git, index = self._tree.git, self._tree.index_file
-        if head["head"] and git and index and index.is_file():
+        self._is_foreign = (
+            len(head["head"] or "") > _SHA1
+        )  # its index cannot be read from a repository with other hashes
+        if head["head"] and git and index and index.is_file() and not self._is_foreign:
             copy = shutil.copy2(
                 index, self._own / "user-index"
             )  # with its time, which tells what git has to read again
@@ -71,7 +78,7 @@ class Surroundings:
             self._files = self._start("update-index", "--refresh", git=seen)
         if self.known is None:
             self._settings = self._start("config", "-z", "--get-regexp", r"^(remote\..*\.url|branch\..*\.remote)$")
-            if self._files:
+            if self._files or self._is_foreign:
                 self._staged = self._start("diff-index", "--cached", "--quiet", "--no-ext-diff", head["head"])
 
     def rest(self, head: dict[str, Any]) -> dict[str, Any]:
@@ -98,7 +105,7 @@ class Surroundings:
 
     def _has_changed(self) -> bool | None:
         """Compare index and files; None when the index cannot be read from outside."""
-        return _answer(self._files)
+        return None if self._is_foreign else _answer(self._files)
 
     def _say(self, *args: str) -> str:
         started = self._start(*args)
