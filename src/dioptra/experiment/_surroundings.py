@@ -15,9 +15,7 @@ __all__ = ["Surroundings"]
 
 _PROGRAM = re.compile(r"[A-Za-z0-9+.-]+::")
 _HOST = re.compile(r"(?:\[[0-9A-Fa-f:.%]+\]|[^:@\s]*)(?::\d*)?")
-
-
-_SHA1 = 40  # digits of a commit's id in repositories of the usual kind
+_SHA1 = 40  # digits of a commit's id where ids are of the usual kind
 
 
 class Surroundings:
@@ -41,7 +39,7 @@ class Surroundings:
         self._head = None if known else self._start("rev-parse", "HEAD", "--symbolic-full-name", "HEAD")
         self._settings: Running | None = None
         self._files: Running | None = None
-        self._is_foreign = False
+        self._is_foreign = False  # of another kind of ids: its index cannot be read from outside
         self._staged: Running | None = None
 
     def head(self) -> dict[str, Any] | None:
@@ -63,9 +61,7 @@ class Surroundings:
         if head is None:
             return
         git, index = self._tree.git, self._tree.index_file
-        self._is_foreign = (
-            len(head["head"] or "") > _SHA1
-        )  # its index cannot be read from a repository with other hashes
+        self._is_foreign = len(head["head"] or "") > _SHA1
         if head["head"] and git and index and index.is_file() and not self._is_foreign:
             copy = shutil.copy2(
                 index, self._own / "user-index"
