@@ -36,6 +36,8 @@ def test_at_any_moment_of_the_very_first_run(
     time.sleep(delay)
     process.send_signal(number)
     _, err = process.communicate(timeout=25)
+    if process.returncode == -number and not home.exists():
+        return  # on a busy machine, Python itself had not started yet
 
     assert process.returncode == (-signal.SIGKILL if number == signal.SIGKILL else 130), err
     assert "Traceback" not in err

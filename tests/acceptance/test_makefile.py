@@ -56,4 +56,4 @@ def test_no_python_at_all(tmp_path: Path) -> None:
 def test_help_names_every_target() -> None:
     targets = [line.split()[1] for line in make("help").stdout.splitlines()]
 
-    assert targets == ["help", "demo", "test", "test-all", "lint", "format", "bench", "clean"]
+    assert targets == ["help", "demo", "test", "test-all", "coverage", "lint", "format", "bench", "clean"]
