@@ -98,6 +98,24 @@ def test_a_database_that_is_away_at_the_start_of_an_attempt_is_asked_again(
     assert statuses(testbed) == ["finished"]
 
 
+def test_a_beat_that_comes_after_the_end_takes_nothing_back(testbed: Testbed, monkeypatch: pytest.MonkeyPatch) -> None:
+    submit(testbed)
+    said: list[str] = []
+    worker = testbed.worker(burst=True, on_event=said.append)
+    real = _queue.Queue.finish
+
+    def finish(*args: Any, **options: Any) -> bool:
+        done = real(*args, **options)
+        worker._beat_jobs()  # before the slot knows that its word was taken
+        return done
+
+    monkeypatch.setattr(_queue.Queue, "finish", finish)
+    worker.run()
+
+    assert statuses(testbed) == ["finished"]
+    assert said[-1].endswith("finished"), said
+
+
 def test_a_burst_does_not_take_an_outage_for_an_empty_queue(testbed: Testbed, monkeypatch: pytest.MonkeyPatch) -> None:
     submit(testbed)
     monkeypatch.setattr(_queue.Queue, "claim", failing(_queue.Queue.claim, 1))

@@ -55,7 +55,7 @@ class Slot:
     ) -> None:
         self.job = job
         self.lease = lease
-        self.is_stale = False
+        self._is_stale = False
         self._is_told = False  # of its end
         self._home = home
         self._library = library
@@ -69,6 +69,11 @@ class Slot:
     def key(self) -> tuple[str, int]:
         """The attempt, as the database names it."""
         return self.job.id, self.job.attempt
+
+    @property
+    def is_stale(self) -> bool:
+        """Tell whether the attempt is no longer this process's; a beat that comes after its end finds nothing, too."""
+        return self._is_stale and not self._is_told
 
     def start(self) -> None:
         """Run the job."""
@@ -87,7 +92,7 @@ class Slot:
         if self._is_told:  # its end was on the way already
             return
         if standing is Standing.STALE:
-            self.is_stale = True
+            self._is_stale = True
             self.cancel()
             return
         self.lease.renew(seconds, since=since)
@@ -136,7 +141,7 @@ class Slot:
         if known:
             self._home.save(job)
         else:
-            self.is_stale = True
+            self._is_stale = True
             self.cancel()
 
     def _failed(self, reason: str) -> Job:
@@ -149,14 +154,14 @@ class Slot:
         """
         output_dir = str(self._home.attempt(*self.key).output_dir)
         end: dict[str, Any] = {"reason": job.reason, "exit_code": job.exit_code, "output_dir": output_dir}
-        if job.status is JobStatus.LOST or self.is_stale:  # whether it is run again is for others to say
-            self.is_stale = True
+        if job.status is JobStatus.LOST or self._is_stale:  # whether it is run again is for others to say
+            self._is_stale = True
         elif self._tell(lambda: self._queue.finish(*self.key, job.status, **end)):
             self._is_told = True
             self.job = job
             keep_record(self._home, job)
         else:
-            self.is_stale = True
+            self._is_stale = True
 
     def _tell(self, word: Callable[[], bool]) -> bool:
         """Tell the database something until it answers; tell whether the attempt was this process's.
@@ -169,7 +174,7 @@ class Slot:
             try:
                 return word()
             except StoreUnreachableError:
-                if self.is_stale:
+                if self._is_stale:
                     return False
                 if self.lease.left() <= 0 and self._cancel.is_set():
                     raise
