@@ -36,11 +36,10 @@ def test_at_any_moment_of_the_very_first_run(
     time.sleep(delay)
     process.send_signal(number)
     _, err = process.communicate(timeout=25)
-    if process.returncode == -number and not home.exists():
-        return  # on a busy machine, Python itself had not started yet
+    was_python_starting = process.returncode == -number and not home.exists()  # as on a busy machine
 
-    assert process.returncode == (-signal.SIGKILL if number == signal.SIGKILL else 130), err
-    assert "Traceback" not in err
+    assert was_python_starting or process.returncode == (-signal.SIGKILL if number == signal.SIGKILL else 130), err
+    assert was_python_starting or "Traceback" not in err
     again = dioptra("run", str(folder), "-e", "noop", "--json", home=home)
     assert again.code == 0, again.err
     ended = "lost" if number == signal.SIGKILL else "cancelled"
