@@ -91,17 +91,13 @@ _WORKER = """
     now = time.monotonic()
     lease = Lease(given["lease"], since=now) if given.get("lease") else None
     print(now, flush=True)
-    said = set()
-    def say(word):
-        if word not in said:
-            said.add(word)
-            print(word, flush=True)
+    output = bytearray()
     with Supervised(
         [sys.executable, "-c", given["code"]],
         cwd=Path(given["folder"]),
         environment=dict(os.environ),
         log_file=Path(given["folder"], "log.txt"),
-        on_output=lambda chunk: b"ready" in chunk and say("ready"),
+        on_output=output.extend,
         grace=given.get("grace", 0.3),
         marker=given["marker"],
         lease=lease,
@@ -110,7 +106,11 @@ _WORKER = """
         while attempt.pid is None:
             attempt.follow(0.01)
         print(attempt.pid, flush=True)
-        print(attempt.follow().reason, flush=True)
+        end = None
+        while end is None and b"ready" not in output:
+            end = attempt.follow(0.01)
+        print("ready", flush=True)
+        print((end or attempt.follow()).reason, flush=True)
 """
 
 
