@@ -165,6 +165,21 @@ def test_other_suffixes_are_refused(tmp_path: Path) -> None:
         unpack(tmp_path / "project.rar", tmp_path / "into")
 
 
+@pytest.mark.parametrize("name", [b"", b"\0", b"\0/"])
+def test_a_member_without_a_name_is_refused(tmp_path: Path, name: bytes) -> None:
+    content = packed(entry("n" * len(name) or "n", b""))
+    if name:
+        content = content.replace(b"n" * len(name), name)
+    else:  # in the directory, its length becomes 0, and the name an extra field that is too short to be one
+        place = content.rfind(b"PK\x01\x02")
+        content = content[: place + 28] + b"\0\0\0\0" + content[place + 32 : place + 46] + content[place + 47 :]
+        content = content[:-10] + struct.pack("<L", 46) + content[-6:]
+
+    with pytest.raises(ArchiveError):
+        unpacked(tmp_path, content)
+    assert [path.name for path in tmp_path.iterdir()] == ["archive.zip"]
+
+
 SEED = packed(entry("a", b"1" * 600), entry("b/c"), entry("ü" * 20, b"2" * 90))
 
 

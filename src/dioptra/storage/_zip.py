@@ -63,14 +63,18 @@ def zip_members(file: Path, limits: ArchiveLimits, budget: int) -> Generator[tup
 
 def _member(entry: zipfile.ZipInfo) -> Member:
     mode = entry.external_attr >> 16 if entry.create_system == _UNIX else 0
-    return Member(entry.orig_filename, entry.file_size, entry.is_dir(), bool(mode & 0o100))
+    return Member(entry.orig_filename, entry.file_size, _is_folder(entry), bool(mode & 0o100))
+
+
+def _is_folder(entry: zipfile.ZipInfo) -> bool:
+    return entry.filename.endswith("/")  # `is_dir` cannot bear a member without a name
 
 
 def _problem(entry: zipfile.ZipInfo) -> str:
     kind = stat.S_IFMT(entry.external_attr >> 16) if entry.create_system == _UNIX else 0
-    if kind not in (0, stat.S_IFREG, stat.S_IFDIR) or (kind == stat.S_IFDIR) > entry.is_dir():
+    if kind not in (0, stat.S_IFREG, stat.S_IFDIR) or (kind == stat.S_IFDIR) > _is_folder(entry):
         return "is neither a file nor a folder"
-    if entry.is_dir() and entry.file_size:
+    if _is_folder(entry) and entry.file_size:
         return "is a folder with a content"
     if entry.flag_bits & 0x1:
         return "is encrypted"
