@@ -40,6 +40,7 @@ format: $(VENV)/.lint ## format the code
 bench: $(VENV)/.core ## measure speed beside the peers, as ratios
 	@$(BIN)/python bench/run.py
 	@$(BIN)/python bench/flows.py
+	@$(BIN)/python bench/executors.py
 	@$(BIN)/python bench/snapshots.py
 	@$(BIN)/python bench/queues.py
 	@$(BIN)/python bench/jobs.py

@@ -12,13 +12,15 @@ from contextlib import contextmanager
 from hashlib import sha256
 from pathlib import Path
 
-__all__ = ["PREFECT_1", "TORCH", "python_with"]
+__all__ = ["PREFECT_1", "PREFECT_3", "TORCH", "python_with"]
 
 ROOT = Path(__file__).parents[1]
 FOLDER = ROOT / ".test-envs"
 
 # Prefect 1.4.1 does not say that it needs the older ones of these.
 PREFECT_1 = ("prefect==1.4.1", "marshmallow<4", "marshmallow-oneofschema<3.2", "pendulum<3", "setuptools<81")
+# Prefect's server does not start with a later FastAPI; constraints.txt pins one.
+PREFECT_3 = ("prefect==3.8.8", "fastapi<0.155")
 TORCH = ("-c", str(ROOT / "constraints.txt"), "torch", "safetensors")
 
 
@@ -28,7 +30,7 @@ def python_with(requirements: tuple[str, ...], folder: Path = FOLDER, *, beside:
     Args:
         requirements: What pip is to install.
         folder: Where environments are kept.
-        beside: Let it find our own packages too, after its own.
+        beside: Let it find our own packages too, after its own, and give it the command.
 
     Raises:
         CalledProcessError: pip could not install them; its words are in the error's notes.
@@ -46,8 +48,16 @@ def python_with(requirements: tuple[str, ...], folder: Path = FOLDER, *, beside:
                 _call(str(python), "-m", "pip", "install", "--quiet", "--disable-pip-version-check", *requirements)
             for path in place.glob("lib/python*/site-packages"):
                 (path / "ours.pth").write_text("".join(f"import site; site.addsitedir({our!r})\n" for our in ours))
+            if beside:
+                _write_command(python)
             (place / "complete").write_text("\n".join(requirements) + "\n")
     return python
+
+
+def _write_command(python: Path) -> None:
+    command = python.with_name("dioptra")
+    command.write_text(f"#!{python}\nfrom dioptra.cli import main\nmain()\n")
+    command.chmod(0o755)
 
 
 @contextmanager

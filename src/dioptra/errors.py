@@ -20,6 +20,7 @@
     │   ├── FlowParameterError            (also ValueError)
     │   ├── TaskDefinitionError           (also ValueError)
     │   ├── TaskNotIterableError          (also TypeError)
+    │   ├── TaskTypeError                 (also TypeError)
     │   └── FlowFailed                    carries the state of the flow that failed
     ├── BasePyPlugsException              1
     │   ├── UnknownPackageError
@@ -30,6 +31,7 @@
     ├── BaseOptionalDependencyError       1   a package that is not installed is needed
     │   ├── ARTDependencyError
     │   ├── CryptographyDependencyError
+    │   ├── DaskDependencyError
     │   ├── PrefectDependencyError
     │   └── TensorflowDependencyError
     ├── BaseGenericsRegistryError         1   a generic function is extended or called wrongly
@@ -53,6 +55,7 @@ __all__ = [
     "BaseTaskPluginError",
     "CaptureError",
     "CryptographyDependencyError",
+    "DaskDependencyError",
     "DioptraError",
     "EntryPointNotFoundError",
     "EstimatorPredictGenericPredTypeError",
@@ -75,6 +78,7 @@ __all__ = [
     "StoreUnreachableError",
     "TaskDefinitionError",
     "TaskNotIterableError",
+    "TaskTypeError",
     "TensorflowDependencyError",
     "UnknownPackageError",
     "UnknownPluginError",
@@ -253,6 +257,12 @@ class TaskNotIterableError(FlowError, TypeError):
     code = "task-not-iterable"
 
 
+class TaskTypeError(FlowError, TypeError):
+    """A task would be given the result of another task, which is of a type that it does not take."""
+
+    code = "task-type"
+
+
 class FlowFailed(FlowError):
     """A flow ended failed."""
 
@@ -315,6 +325,12 @@ class CryptographyDependencyError(BaseOptionalDependencyError):
     """The package cryptography is needed."""
 
     code = "missing-cryptography"
+
+
+class DaskDependencyError(BaseOptionalDependencyError):
+    """The package distributed, of Dask, is needed."""
+
+    code = "missing-dask"
 
 
 class PrefectDependencyError(BaseOptionalDependencyError):

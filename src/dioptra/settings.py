@@ -23,6 +23,7 @@ class Setting:
 SETTINGS: tuple[Setting, ...] = (
     Setting("home", "DIOPTRA_HOME", "", "Folder that holds jobs and the tracking store."),
     Setting("plugin_dir", "DIOPTRA_PLUGIN_DIR", "", "Folders with task plugins, separated by colons."),
+    Setting("executor", "DIOPTRA_EXECUTOR", "sequential", "Where the tasks of a flow run, unless the script says it."),
     Setting("job_log_level", "DIOPTRA_JOB_LOG_LEVEL", "INFO", "Level at which an entry point's script logs."),
     Setting("job_log_as_json", "DIOPTRA_JOB_LOG_AS_JSON", "", "Any text makes an entry point's script log JSON."),
     Setting("database_url", "DIOPTRA_DATABASE_URL", "", "Database of jobs to use instead of the one in the home."),
@@ -35,6 +36,7 @@ SETTINGS: tuple[Setting, ...] = (
     Setting("attempt_dir", "DIOPTRA_ATTEMPT_DIR", "", "Folder of the job's attempt.", "testbed"),
     Setting("snapshot", "DIOPTRA_SNAPSHOT", "", "Name of the snapshot that the job runs.", "testbed"),
     Setting("output_dir", "DIOPTRA_OUTPUT_DIR", "", "Folder of the attempt for files of the script.", "testbed"),
+    Setting("show_flow", "DIOPTRA_SHOW_FLOW", "", "File that takes the first flow's graph; no flow is run.", "testbed"),
 )
 
 

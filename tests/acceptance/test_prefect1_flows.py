@@ -18,6 +18,7 @@ from hypothesis import strategies as st
 from dioptra import flow as ours
 from tests.acceptance import graphs
 from tests.environments import PREFECT_1, python_with
+from tests.integration.clusters import Cluster
 
 pytestmark = [
     pytest.mark.own_environment,
@@ -26,15 +27,19 @@ pytestmark = [
 
 Data = dict[str, Any]
 Draw = st.DrawFn
-OURS = graphs.Engine(
-    ours.Flow,
-    ours.Parameter,
-    ours.task,
-    ours.triggers,
-    ours.signals,
-    ours,
-    lambda flow, parameters: flow.run(parameters, raise_on_failure=False),
-)
+
+
+def engine(executor: str) -> graphs.Engine:
+    """Our flows, run by an executor."""
+    return graphs.Engine(
+        ours.Flow,
+        ours.Parameter,
+        ours.task,
+        ours.triggers,
+        ours.signals,
+        ours,
+        lambda flow, parameters: flow.run(parameters, executor=executor, raise_on_failure=False),
+    )
 
 
 class Prefect:
@@ -75,6 +80,15 @@ def prefect(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Prefect]:
     yield process
     log.setLevel(level)
     process.close()
+
+
+@pytest.fixture(scope="module")
+def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
+    made = Cluster(tmp_path_factory.mktemp("cluster"))
+    for name in ("one", "two"):
+        made.add_worker(name)
+    yield made
+    made.close()
 
 
 # Descriptions of flows. Left out is what differs on purpose; docs/explanation/flows.md lists it.
@@ -237,19 +251,50 @@ FAILS: Data = {"do": ["raise", "ValueError"]}
 SKIPS: Data = {"do": ["signal", "SKIP"]}
 
 
-@settings(max_examples=300, deadline=None, suppress_health_check=list(HealthCheck))
-@given(descriptions())
-@example(a_flow({"do": ["sleep", 5], "options": {"timeout": 1}}, {"args": [{"ref": 0}]}))
-@example(a_flow(FAILS, {"options": {"trigger": "all_failed"}, "args": [{"const": 1}], "after": [{"ref": 0}]}))
-@example(a_flow(FAILS, {"options": {"trigger": "all_failed"}, "after": [{"ref": 0}, {"const": 1}]}))
-@example(a_flow(FAILS, {"options": {"trigger": "always_run"}, "args": [{"ref": 0}]}, reference=(0,)))
-@example(a_flow(FAILS, {"options": {"trigger": "always_run"}, "args": [{"list": [{"ref": 0}]}]}))
-@example(a_flow(FAILS, SKIPS, {"after": [{"ref": 0}, {"ref": 1}]}))
-@example(a_flow(FAILS | {"options": {"max_retries": 1, "retry_delay": 0, "retry_on": "ValueError"}}))
-@example(a_flow({}, operator("add", 0, 0), operator("lt", 0, 1), operator("lt", 1, 0)))
-@example(a_flow({}, operator("getitem", 0, 0), {"kind": "operator", "name": "getitem", "args": [{"ref": 0}, NONE]}))
-@example(a_flow({"options": {"trigger": "not_all_skipped"}}, {"args": [{"ref": 0}]}))
-def test_random_flows_end_as_in_prefect_1(prefect: Prefect, description: Data) -> None:
+EXAMPLES = [
+    a_flow({"do": ["sleep", 5], "options": {"timeout": 1}}, {"args": [{"ref": 0}]}),
+    a_flow(FAILS, {"options": {"trigger": "all_failed"}, "args": [{"const": 1}], "after": [{"ref": 0}]}),
+    a_flow(FAILS, {"options": {"trigger": "all_failed"}, "after": [{"ref": 0}, {"const": 1}]}),
+    a_flow(FAILS, {"options": {"trigger": "always_run"}, "args": [{"ref": 0}]}, reference=(0,)),
+    a_flow(FAILS, {"options": {"trigger": "always_run"}, "args": [{"list": [{"ref": 0}]}]}),
+    a_flow(FAILS, SKIPS, {"after": [{"ref": 0}, {"ref": 1}]}),
+    a_flow(FAILS | {"options": {"max_retries": 1, "retry_delay": 0, "retry_on": "ValueError"}}),
+    a_flow({}, operator("add", 0, 0), operator("lt", 0, 1), operator("lt", 1, 0)),
+    a_flow({}, operator("getitem", 0, 0), {"kind": "operator", "name": "getitem", "args": [{"ref": 0}, NONE]}),
+    a_flow({"options": {"trigger": "not_all_skipped"}}, {"args": [{"ref": 0}]}),
+]
+
+
+def tried(number: int) -> Callable[[Callable[..., None]], Any]:
+    """Try so many random flows, and the examples."""
+
+    def decorate(test: Callable[..., None]) -> Any:
+        decorated = settings(max_examples=number, deadline=None, suppress_health_check=list(HealthCheck))(
+            given(description=descriptions())(test)
+        )
+        for described in EXAMPLES:
+            decorated = example(description=described)(decorated)
+        return decorated
+
+    return decorate
+
+
+def check(prefect: Prefect, executor: str, description: Data) -> None:
     wanted = prefect(description)
     note(json.dumps(wanted, indent=1))
-    assert graphs.outcome(OURS, description) == wanted
+    assert graphs.outcome(engine(executor), description) == wanted
+
+
+@tried(300)
+def test_random_flows_end_as_in_prefect_1(prefect: Prefect, description: Data) -> None:
+    check(prefect, "sequential", description)
+
+
+@tried(200)
+def test_so_they_do_in_threads(prefect: Prefect, description: Data) -> None:
+    check(prefect, "threads:3", description)
+
+
+@tried(60)
+def test_so_they_do_on_a_cluster(prefect: Prefect, cluster: Cluster, description: Data) -> None:
+    check(prefect, cluster.address, description)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from textwrap import dedent
 from typing import Any
@@ -14,7 +15,7 @@ import pytest
 from dioptra.prefect import STAND_IN_DIR, failed_flow
 from dioptra.testbed import Testbed
 from tests.conftest import Command
-from tests.environments import PREFECT_1, python_with
+from tests.environments import PREFECT_1, PREFECT_3, python_with
 
 ROOT = Path(__file__).parents[2]
 FOR_A_JOB = ("mlflow-skinny", "sqlalchemy", "alembic", "structlog", "numpy", "click")
@@ -174,6 +175,8 @@ def run(dioptra: Command, tmp_path: Path, shared_home: Path) -> Run:
             DIOPTRA_PLUGIN_DIR=str(tmp_path / "plugins"),
             DIOPTRA_JOB_LOG_AS_JSON="1",
             PREFECT_HOME=str(tmp_path / "prefect"),
+            PREFECT_SERVER_ANALYTICS_ENABLED="false",
+            DO_NOT_TRACK="1",
         )
         testbed = Testbed(shared_home)
         job = testbed.job(said.json["job"])
@@ -192,7 +195,7 @@ def prefect_1() -> str:
 
 @pytest.fixture(scope="session")
 def prefect_3() -> str:
-    return str(python_with(("prefect==3.8.8", "fastapi<0.155")))
+    return str(python_with(PREFECT_3, beside=True))
 
 
 def logged(home: Path, job: Any) -> list[dict[str, Any]]:
@@ -369,7 +372,7 @@ class TestWithPrefect1:
         _, ours = run(sys.executable, "other", name="ours", other=dedent(other).replace("sys.argv[1:]", "True"))
 
         for line in [*lines, *ours]:
-            for varying in ("at", "seconds", "message", "engine", "result"):
+            for varying in ("at", "seconds", "message", "engine", "result", "graph"):
                 line.pop(varying, None)
         assert lines == ours
         assert [line.get("attempt", line.get("attempts")) for line in lines] == [None, 1, 2, 3, None, None, 1, 2, None]
@@ -432,10 +435,10 @@ class TestWithPrefect3:
     """A Prefect is installed that means something else by a flow."""
 
     def test_the_line_to_change_is_named_and_all_else_is_its_own(
-        self, run: Run, prefect_3: str, shared_home: Path
+        self, run: Run, prefect_3: str, shared_home: Path, tmp_path: Path
     ) -> None:
         other = """
-            import importlib.util, sys
+            import importlib.util, os, sys
 
             def refusal(line):
                 try:
@@ -466,6 +469,8 @@ class TestWithPrefect3:
             with dioptra.Flow("ours") as ours:
                 pyplugs.get_task
             assert ours.run().is_successful()
+            sys.stdout.flush()
+            os._exit(0)  # so that Prefect does not end its server
         """
         job, _ = run(prefect_3, "other", other=dedent(other))
 
@@ -477,6 +482,48 @@ class TestWithPrefect3:
             "Prefect 3.8.8 has no 'prefect.utilities.logging', which was part of Prefect 1; "
             "remove the line and `clear_logger_handlers(get_prefect_logger())`",
         ]
+        assert processes_that_know(tmp_path / "prefect") == []
+
+    def test_a_flow_that_fails_fails_the_job(self, run: Run, prefect_3: str, shared_home: Path, tmp_path: Path) -> None:
+        other = """
+            from dioptra import pyplugs
+            from dioptra.sdk import plugin_dirs
+            from dioptra.sdk.utilities.logging import attach_stdout_stream_handler, clear_logger_handlers
+            from dioptra.sdk.utilities.logging import configure_structlog, set_logging_level
+            from prefect import flow
+
+            clear_logger_handlers()
+            attach_stdout_stream_handler(as_json=True)
+            set_logging_level("INFO")
+            configure_structlog()
+
+            @flow
+            def measured(broken):
+                call = pyplugs.call_task_factory("dioptra_custom.sizes")
+                pixels, channels = call("images", "measure", size=[4, 4, 3], broken=False)
+                return call("images", "measure", size=[pixels, 1, channels], broken=broken).result()
+
+            with plugin_dirs():
+                measured(True)
+        """
+        job, _ = run(prefect_3, "other", other=dedent(other))
+
+        assert (job.status, job.reason) == ("failed", "exit code 1")
+        log = Testbed(shared_home).paths(job).log_file.read_text()
+        assert log.count('"event": "measured"') == 1
+        assert log.count("Finished in state Completed()") == 3  # of the first call and its two items
+        assert "\nValueError: broken as asked\n" in log
+        assert processes_that_know(tmp_path / "prefect") == []
+
+
+def processes_that_know(home: Path) -> list[str]:
+    """Return the processes that have a folder in their environment."""
+    found = []
+    for environ in Path("/proc").glob("[0-9]*/environ"):
+        with suppress(OSError):
+            if str(home).encode() in environ.read_bytes():
+                found.append(environ.parent.name)
+    return found
 
 
 def test_the_stand_in_comes_last_on_the_path_of_the_user(run: Run, shared_home: Path) -> None:

@@ -121,7 +121,7 @@ class TestInTheAbsenceOfARealOne:
             ("from prefect.utilities.logging import configure_logging", "prefect.utilities.logging.configure_logging"),
             ("import prefect; prefect.engine.state.Cached", "prefect.engine.state.Cached"),
             ("import prefect; prefect.utilities.tasks", "prefect.utilities.tasks"),
-            ("import prefect; prefect.Flow('x').visualize()", "prefect.Flow.visualize"),
+            ("import prefect; prefect.Flow('x').serialize()", "prefect.Flow.serialize"),
         ],
     )
     def test_what_it_has_not_says_what_to_do(self, code: str, missing: str) -> None:

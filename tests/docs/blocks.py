@@ -37,10 +37,14 @@ def blocks(page: Path) -> Iterator[Block]:
 
 
 class Reader:
-    """Follows a page from an empty folder; `cd` holds for the next block, and what runs in the background goes on."""
+    """Follows a page from an empty folder; `cd` holds for the next block, and what runs in the background goes on.
 
-    def __init__(self, folder: Path) -> None:
+    `python` is the interpreter of the environment that the page is about.
+    """
+
+    def __init__(self, folder: Path, python: Path = Path(sys.executable)) -> None:
         self._folder = folder
+        self._python = python
         self._output = ""
         self._left_running: list[int] = []
 
@@ -66,7 +70,7 @@ class Reader:
         elif block.language == "sh":
             self._type(block.text)
         elif block.language == "python":
-            self._run([sys.executable, "-c", block.text])
+            self._run([str(self._python), "-c", block.text])
         elif block.language == "text":
             assert matches(block.text, self._output), f"the page says\n{block.text}\nbut it is\n{self._output}"
 
@@ -81,7 +85,7 @@ class Reader:
             place, output = Path(aside, "place"), Path(aside, "output")
             place.touch()
             environment = clean_environment(HOME=str(self._folder), READER_PLACE=str(place))
-            environment["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), environment["PATH"]])
+            environment["PATH"] = os.pathsep.join([str(self._python.parent), environment["PATH"]])
             with output.open("wb") as file:
                 running = subprocess.Popen(
                     argv,

@@ -9,9 +9,11 @@ from pathlib import Path
 import pytest
 
 from tests.docs.blocks import Reader, blocks, matches
+from tests.environments import PREFECT_3, python_with
 
 ROOT = Path(__file__).parents[2]
 PAGES = sorted([ROOT / "README.md", *(ROOT / "docs").rglob("*.md")])
+OF_PREFECT_3 = ROOT / "docs" / "how-to" / "use-prefect-3.md"  # followed in an environment of its own
 FOLLOWED = [page for page in PAGES if any(block.language in ("sh", "python") for block in blocks(page))]
 
 
@@ -19,9 +21,18 @@ def name(page: Path) -> str:
     return str(page.relative_to(ROOT))
 
 
-@pytest.mark.parametrize("page", FOLLOWED, ids=name)
+@pytest.mark.parametrize("page", [page for page in FOLLOWED if page != OF_PREFECT_3], ids=name)
 def test_a_reader_who_follows_the_page_gets_there(page: Path, tmp_path: Path) -> None:
     Reader(tmp_path).follow(page)
+
+
+@pytest.mark.own_environment
+def test_a_reader_with_prefect_3_gets_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for variable in ("PREFECT_API_URL", "PREFECT_HOME", "PREFECT_PROFILE"):
+        monkeypatch.delenv(variable, raising=False)  # Prefect's folder is in the reader's home
+    monkeypatch.setenv("PREFECT_SERVER_ANALYTICS_ENABLED", "false")
+    monkeypatch.setenv("DO_NOT_TRACK", "1")
+    Reader(tmp_path, python_with(PREFECT_3, beside=True)).follow(OF_PREFECT_3)
 
 
 @pytest.mark.parametrize("page", PAGES, ids=name)

@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+import tracemalloc
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ from typing import Any
 import pytest
 
 from dioptra.flow import Flow, Parameter, signals, task
+from dioptra.flow._journal_lines import journal_lines
 
 
 @task
@@ -21,7 +23,7 @@ def plus_one(x: int) -> int:
 
 
 @task
-def fail(x: Any) -> None:
+def fail(x: Any) -> Any:
     raise ValueError("s" * 5_000)
 
 
@@ -50,7 +52,17 @@ def test_one_line_for_everything_that_settled(attempt: Path) -> None:
     broken_flow().run(x=1, raise_on_failure=False)
     found = lines(attempt)
     assert list(map(without_times, found)) == [
-        {"event": "flow-started", "flow": "kept", "tasks": 4},
+        {
+            "event": "flow-started",
+            "flow": "kept",
+            "tasks": 4,
+            "graph": [
+                {"slug": "x", "kind": "parameter"},
+                {"slug": "plus_one-1", "takes": [[0, "x"]]},
+                {"slug": "fail-1", "takes": [[1, "x"]]},
+                {"slug": "plus_one-2", "takes": [[2, "x"]]},
+            ],
+        },
         {
             "event": "task",
             "flow": "kept",
@@ -278,3 +290,26 @@ def test_a_failure_that_ends_a_thread_is_noted(
     assert [line["flow"] for line in lines(tmp_path) if line["event"] == "flow-uncaught"] == noted
     assert said in done.stdout + done.stderr
     assert "FlowFailed" not in done.stderr
+
+
+class TestReadingIt:
+    """A script can write anything where its journal is, and who reads it must bear that."""
+
+    def test_lines_come_in_order_and_what_is_none_is_left_out(self, tmp_path: Path) -> None:
+        file = tmp_path / "flow.jsonl"
+        file.write_bytes(
+            b'{"event": "task"}\n[1]\nnot json\n\xff\n' + b"[" * 100_000 + b'\n{"event": "flow-ended"}\n{"ev'
+        )
+        assert [line["event"] for line in journal_lines(file)] == ["task", "flow-ended"]
+        assert [line["event"] for line in journal_lines(file, [b"ended"])] == ["flow-ended"]
+        assert list(journal_lines(tmp_path / "none")) == []
+
+    def test_a_file_without_end_takes_no_memory(self, tmp_path: Path) -> None:
+        file = tmp_path / "flow.jsonl"
+        with file.open("wb") as sparse:
+            sparse.truncate(2**40)
+        tracemalloc.start()
+        assert list(journal_lines(file, most=2**26)) == []
+        most = tracemalloc.get_traced_memory()[1]
+        tracemalloc.stop()
+        assert most < 2**27

@@ -229,7 +229,7 @@ class TestTimeout:
 
 
 class TestTimeoutInAThread:
-    """Outside of the main thread nothing can be interrupted: the task is left to itself."""
+    """Outside of the main thread there is no alarm: an exception is raised in the thread of the task."""
 
     def states(self, *tasks: Task) -> list[State]:
         with Flow("threaded") as flow:
@@ -240,12 +240,15 @@ class TestTimeoutInAThread:
         thread.join(20)
         return [found[0].result[each] for each in made]
 
-    def test_what_takes_too_long_is_left_behind_and_the_flow_goes_on(self) -> None:
-        release, left = threading.Event(), threading.Event()
+    def test_what_takes_too_long_is_interrupted_once_it_can_be_and_the_flow_goes_on(self) -> None:
+        release, left, went_on = threading.Event(), threading.Event(), threading.Event()
 
         def wait() -> None:
-            release.wait(20)
-            left.set()
+            try:
+                release.wait(20)  # compiled code: it is not interrupted before it returns
+                went_on.set()
+            finally:
+                left.set()
 
         start = time.monotonic()
         late, here = self.states(task(timeout=0.1)(wait), task(timeout=5)(lambda: context()))
@@ -254,6 +257,21 @@ class TestTimeoutInAThread:
         assert here.result.flow == "threaded"
         assert not left.is_set()
         release.set()
+        assert left.wait(5)
+        assert not went_on.is_set()
+
+    def test_python_code_is_interrupted_at_once(self) -> None:
+        left = threading.Event()
+
+        def spin() -> None:
+            try:
+                while True:
+                    time.sleep(0.001)
+            finally:
+                left.set()
+
+        (late,) = self.states(task(timeout=0.1)(spin))
+        assert type(late) is TimedOut
         assert left.wait(5)
 
     def test_it_does_not_hold_up_the_end_of_the_process(self) -> None:
@@ -303,6 +321,12 @@ class TestOptions:
             ({"max_retries": 1, "retry_delay": -1}, "retry_delay=-1; it is a number of seconds, or a timedelta"),
             ({"max_retries": 1, "retry_delay": "soon"}, "retry_delay='soon'"),
             ({"retry_delay": 1}, "a retry_delay and no max_retries; write max_retries=3"),
+            ({"retry_backoff": 2, "max_retries": 1}, "retry_backoff and no retry_delay; write retry_delay=1"),
+            ({"max_retries": 1, "retry_delay": 1, "retry_backoff": 0.5}, "retry_backoff=0.5; it is a factor of"),
+            ({"max_retries": 1, "retry_delay": 1, "retry_backoff": "x"}, "retry_backoff='x'"),
+            ({"resources": {"GPU": 0}}, "resources=.*; it says how much of each a worker must have free"),
+            ({"resources": {"GPU": "one"}}, "resources="),
+            ({"resources": 3}, "resources=3"),
             ({"retry_on": ValueError}, "retry_on and no max_retries; write max_retries=3"),
             ({"max_retries": 1, "retry_on": [int]}, "retry_on=.*; it is a class of exceptions, or a list of them"),
             ({"max_retries": 1, "retry_on": ValueError("x")}, "retry_on="),
@@ -319,7 +343,7 @@ class TestOptions:
     def test_what_does_not_fit_is_refused_in_words(self, options: dict[str, Any], words: str) -> None:
         with pytest.raises(TaskDefinitionError, match=f"task 'len' .*{words}"):
             task(**options)(len)
-        if "no max_retries" not in words:
+        if " and no " not in words:
             with Flow("late"), pytest.raises(TaskDefinitionError, match=words):
                 task(len)("abc", task_args=options)
 

@@ -43,7 +43,7 @@ def plus_one(x: int) -> int:
 
 
 @task
-def fail(x: Any = None, error: BaseException | None = None) -> None:
+def fail(x: Any = None, error: BaseException | None = None) -> Any:
     raise error or ValueError("no way")
 
 
@@ -328,7 +328,7 @@ class TestEvents:
         with listen(events.append):
             state = flow.run(x=1)
         flow.run(x=2)
-        assert events[0] == FlowStarted("heard", 2)
+        assert events[0] == FlowStarted("heard", 2, flow)
         assert [event.slug for event in events if isinstance(event, TaskSettled)] == ["x", "plus_one-1"]
         settled = events[2]
         assert isinstance(settled, TaskSettled)

@@ -20,7 +20,10 @@ ONLY = {
     "starts a command": ({"subprocess", "multiprocessing", "pty"}, ("dioptra/worker/", "dioptra/experiment/")),
     "unpacks an archive": ({"tarfile", "zipfile"}, ("dioptra/storage/", "dioptra_builtins/artifacts/mlflow.py")),
     "speaks SQL": ({"sqlite3", "sqlalchemy", "psycopg"}, ("dioptra/tracking/", "dioptra/database/")),
-    "loads what can run code": ({"pickle", "cloudpickle", "joblib", "dill", "marshal", "shelve"}, ()),
+    "loads what can run code": (
+        {"pickle", "cloudpickle", "joblib", "dill", "marshal", "shelve"},
+        ("dioptra/executors/",),  # a cluster is inside the trust line
+    ),
 }
 CALLS = {"eval", "exec", "system", "popen", "fork", "create_subprocess_exec", "create_subprocess_shell"}
 

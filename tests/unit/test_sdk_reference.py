@@ -8,16 +8,20 @@ from types import ModuleType
 
 import pytest
 
-from dioptra import flow, pyplugs
+from dioptra import executors, flow, pyplugs
+from dioptra.flow import graphs
 from dioptra.sdk import exceptions, generics
 from dioptra.sdk.utilities import contexts, decorators, logging, paths, s3
 
 REFERENCE = Path(__file__).parents[2] / "docs" / "reference"
 TEXT = {
     "Calling a task",
+    "Executors",
     "Options of a task",
+    "Pictures",
     "Running a flow",
     "The journal of a job",
+    "Types",
     "With the package fixed",
     "Errors",
 }
@@ -27,7 +31,7 @@ TEXT |= {"Contexts", "Logging", "Exceptions", "Decorators", "Paths", "S3", "Gene
 @pytest.mark.parametrize(
     ("page", "modules"),
     [
-        ("flow", [flow]),
+        ("flow", [flow, graphs, executors]),
         ("pyplugs", [pyplugs]),
         ("sdk", [contexts, decorators, logging, paths, s3, generics, exceptions]),
     ],

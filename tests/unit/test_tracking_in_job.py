@@ -26,7 +26,7 @@ def test_the_script_finds_its_run_while_a_thread_does_not(monkeypatch: pytest.Mo
             go_on.wait(5)
 
     fluent: Any = ModuleType("fluent")
-    fluent._get_or_start_run = fluent.set_experiment = fluent.start_run = fluent.end_run = call
+    fluent._get_or_start_run = fluent.active_run = fluent.set_experiment = fluent.start_run = fluent.end_run = call
     fluent.MlflowClient = type("Client", (), {"create_run": lambda self: None})
     join_job(fluent)
 

@@ -41,6 +41,7 @@ def test_what_is_the_testbeds_own_stays_out(variable: str) -> None:
         "MLFLOW_TRACKING_PASSWORD",
         "MLFLOW_TRACKING_URI",
         "MY_DIOPTRA_TOKEN",
+        "DIOPTRA_EXECUTOR",
         "DIOPTRA_HOME",
         "DIOPTRA_JOB_LOG_AS_JSON",
         "DIOPTRA_JOB_LOG_LEVEL",
@@ -55,7 +56,13 @@ def test_every_setting_is_decided_upon() -> None:
     ours = {entry.variable for entry in settings.SETTINGS if entry.variable.startswith("DIOPTRA_")}
     kept = {variable for variable in ours if variable in job_environment({}, {variable: "x"})}
 
-    assert kept == {"DIOPTRA_HOME", "DIOPTRA_JOB_LOG_AS_JSON", "DIOPTRA_JOB_LOG_LEVEL", "DIOPTRA_PLUGIN_DIR"}
+    assert kept == {
+        "DIOPTRA_EXECUTOR",
+        "DIOPTRA_HOME",
+        "DIOPTRA_JOB_LOG_AS_JSON",
+        "DIOPTRA_JOB_LOG_LEVEL",
+        "DIOPTRA_PLUGIN_DIR",
+    }
 
 
 def test_what_opens_the_testbeds_postgresql_stays_out() -> None:

@@ -16,6 +16,7 @@ from dioptra.cli.completion import completion
 from dioptra.cli.demo import demo
 from dioptra.cli.doctor import doctor
 from dioptra.cli.experiment import experiment
+from dioptra.cli.flow import flow
 from dioptra.cli.init import init
 from dioptra.cli.job import job
 from dioptra.cli.queue import queue
@@ -40,7 +41,7 @@ def cli() -> None:
     """
 
 
-for command in (completion, demo, doctor, experiment, init, job, queue, run, snapshot, submit, worker):
+for command in (completion, demo, doctor, experiment, flow, init, job, queue, run, snapshot, submit, worker):
     cli.add_command(command)
 
 

@@ -25,8 +25,9 @@ __all__ = [
 
 _OPTIONS_WITH_VALUES = (
     *("-e", "--entry-point", "-P", "--experiment", "--from", "--queue", "--depends-on"),
-    *("--timeout", "--priority", "--retries", "--name", "--tag", "--key"),
+    *("--timeout", "--priority", "--retries", "--name", "--tag", "--key", "--project", "--svg", "--job"),
 )
+_OPTIONS_OF_INTEREST = {"-e": "entry_point", "--entry-point": "entry_point", "--project": "project"}
 
 
 @click.command()
@@ -84,15 +85,17 @@ def _typed_words() -> tuple[str, str]:
 
     click forgets arguments when the option that is completed has no value yet, so the line is read again here.
     """
-    project, entry_point = ".", "main"
-    words = iter(os.environ.get("COMP_WORDS", "").split()[2:])
+    typed = os.environ.get("COMP_WORDS", "").split()[1:]
+    found = {"project": ".", "entry_point": "main"}
+    place = "entry_point" if typed[:1] == ["flow"] else "project"  # what stands without an option before it
+    words = iter(typed[2 if place == "entry_point" else 1 :])
     for word in words:
         if word in _OPTIONS_WITH_VALUES:
-            value = next(words, "")
-            entry_point = value if word in ("-e", "--entry-point") and value else entry_point
+            name = _OPTIONS_OF_INTEREST.get(word, "")
+            found[name] = next(words, "") or found.get(name, "")
         elif not word.startswith("-"):
-            project = word
-    return str(Path(project).expanduser()), entry_point
+            found[place] = word
+    return str(Path(found["project"]).expanduser()), found["entry_point"]
 
 
 def complete_jobs(context: click.Context, parameter: click.Parameter, typed: str) -> list[CompletionItem]:

@@ -23,8 +23,10 @@ from dioptra.flow._events import (
     context,
     listen,
 )
+from dioptra.flow._executor import Executor, Sequential
 from dioptra.flow._flow import Flow
 from dioptra.flow._parameter import Parameter, no_default
+from dioptra.flow._run import Run
 from dioptra.flow._state import (
     Failed,
     Finished,
@@ -42,6 +44,7 @@ from dioptra.flow._task import FunctionTask, Task, task
 __all__ = [
     "Context",
     "Event",
+    "Executor",
     "Failed",
     "Finished",
     "Flow",
@@ -53,7 +56,9 @@ __all__ = [
     "Parameter",
     "Pending",
     "Retrying",
+    "Run",
     "Running",
+    "Sequential",
     "Skipped",
     "State",
     "Success",
@@ -64,9 +69,19 @@ __all__ = [
     "TriggerFailed",
     "active_flow",
     "context",
+    "graphs",
     "listen",
     "no_default",
     "signals",
     "task",
     "triggers",
 ]
+
+
+def __getattr__(name: str) -> object:
+    """Import `graphs` when it is first asked for: few scripts look at their flows as data."""
+    if name != "graphs":
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    import dioptra.flow.graphs as graphs
+
+    return graphs

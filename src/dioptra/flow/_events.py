@@ -7,10 +7,13 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
 from types import MappingProxyType
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from dioptra.flow._state import Retrying, State
 from dioptra.flow._task import Task
+
+if TYPE_CHECKING:
+    from dioptra.flow._flow import Flow
 
 __all__ = [
     "CONTEXT",
@@ -31,10 +34,11 @@ logger = logging.getLogger("dioptra.flow")
 
 
 class FlowStarted(NamedTuple):
-    """A flow starts to run; `tasks` is how many it has."""
+    """A flow starts to run; `tasks` is how many it has, `source` the flow itself."""
 
     flow: str
     tasks: int
+    source: Flow | None = None
 
 
 class TaskRetrying(NamedTuple):

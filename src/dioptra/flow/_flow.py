@@ -3,16 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
+from dioptra import settings
 from dioptra.errors import FlowError, FlowParameterError
 from dioptra.flow._active import ACTIVE
 from dioptra.flow._collection import as_input
+from dioptra.flow._edges import check_types
+from dioptra.flow._executor import executor_of
 from dioptra.flow._graph import find_ring, run_order
 from dioptra.flow._parameter import Parameter
-from dioptra.flow._run import execute, parameter_values
+from dioptra.flow._run import execute
 from dioptra.flow._state import State
 from dioptra.flow._task import Task
+from dioptra.flow._values import parameter_values
+
+if TYPE_CHECKING:
+    import os
+
+    from dioptra.flow._drawing import Drawing
 
 __all__ = ["Flow", "Node"]
 
@@ -188,7 +197,10 @@ class Flow:
         Raises:
             FlowError: The task already has one of these arguments, or the upstream or downstream tasks are no list.
             FlowParameterError: A parameter cannot depend on anything.
+            TaskTypeError: An argument is the result of a task, of a type that this one does not take.
         """
+        if keyword_tasks and isinstance(task, Task):
+            check_types(task, keyword_tasks, self._nodes)
         before, later = _listed("upstream_tasks", upstream_tasks), _listed("downstream_tasks", downstream_tasks)
         inputs = {key: self._source(value) for key, value in (keyword_tasks or {}).items()}
         after = [self._source(value) for value in before]
@@ -225,15 +237,45 @@ class Flow:
         shown = slugs if len(slugs) <= 12 else [*slugs[:10], "...", slugs[-1]]
         raise FlowError(f"flow {self.name!r} has tasks that wait for each other: {' -> '.join(shown)}")
 
+    # Seeing
+
+    def visualize(
+        self,
+        flow_state: State | None = None,
+        filename: str | os.PathLike[str] | None = None,
+        format: str | None = None,  # noqa: A002 - the arguments are Prefect's
+    ) -> Drawing:
+        """Draw the graph as SVG; a notebook shows what is returned.
+
+        Args:
+            flow_state: What `run` returned, to show what became of the tasks.
+            filename: A file to write the picture to, too; `.svg` is added to a name without an ending.
+            format: "svg"; nothing else is drawn.
+
+        Raises:
+            FlowError: It has more than 1,000 tasks, the state is none of a run, or the file cannot be written.
+        """
+        from dioptra.flow._drawing import picture_of
+
+        return picture_of(self, flow_state, filename, format)
+
     # Running
 
     def run(
-        self, parameters: Mapping[str, Any] | None = None, *, raise_on_failure: bool = True, **kwargs: Any
+        self,
+        parameters: Mapping[str, Any] | None = None,
+        *,
+        executor: Any = None,
+        raise_on_failure: bool = True,
+        **kwargs: Any,
     ) -> State:
-        """Run every task, here and now, each after what it depends on.
+        """Run every task, now, each after what it depends on.
 
         Args:
             parameters: Values of the flow's parameters: any Python objects.
+            executor: Where: "sequential", one after the other; "threads", or "threads:4", at the same time; "dask", or
+                the address of a Dask cluster, or its `distributed.Client`; or one of `dioptra.executors`. By default
+                what `DIOPTRA_EXECUTOR` says, and that is "sequential".
             raise_on_failure: Raise when the flow ends failed; otherwise the failed state is returned.
             **kwargs: More parameters, by keyword.
 
@@ -251,7 +293,11 @@ class Flow:
             )
         values = parameter_values(self, {} if parameters is None else parameters, kwargs)
         self._check_arguments()
-        return execute(self, values, raise_on_failure=raise_on_failure)
+        if file := settings.get("show_flow"):
+            from dioptra.flow._show import show_and_end
+
+            show_and_end(self, file)
+        return execute(self, values, executor=executor_of(executor), raise_on_failure=raise_on_failure)
 
     def _check_arguments(self) -> None:
         for task, node in self._nodes.items():

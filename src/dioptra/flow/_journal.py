@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from dioptra.flow._description import LARGEST, describe_flow
 from dioptra.flow._events import Event, FlowSettled, FlowStarted, TaskRetrying, TaskSettled
 from dioptra.flow._fingerprint import fingerprint
 from dioptra.flow._state import State
@@ -64,7 +65,7 @@ class Journal:
         line: dict[str, Any] = {"event": "task", "at": datetime.now(UTC).isoformat(), "flow": event.flow}
         match event:
             case FlowStarted():
-                return line | {"event": "flow-started", "tasks": event.tasks}
+                return line | {"event": "flow-started", "tasks": event.tasks} | _graph(event)
             case FlowSettled():
                 return line | {"event": "flow-ended"} | _ending(event.state, event.seconds)
             case TaskRetrying():
@@ -73,6 +74,17 @@ class Journal:
             case TaskSettled():
                 line |= {"task": event.task.name, "slug": event.slug} | _ending(event.state, event.seconds)
                 return line | _details(event)
+
+
+def _graph(event: FlowStarted) -> dict[str, Any]:
+    """Return what the flow looks like, unless it is too large to be drawn."""
+    if event.source is None or event.tasks > LARGEST:
+        return {}
+    try:
+        return {"graph": [step.to_dict() for step in describe_flow(event.source).steps]}
+    except Exception:  # a strange constant must not cost the journal
+        logger.warning("the journal lacks the graph of flow %r", event.flow, exc_info=True)
+        return {}
 
 
 def _details(event: TaskSettled) -> dict[str, Any]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from datetime import timedelta
+from math import inf
 from typing import Any, Final, NamedTuple, TypedDict
 
 from dioptra.errors import TaskDefinitionError, suggest
@@ -17,7 +18,9 @@ class Options(TypedDict, total=False):
 
     max_retries: int | None
     retry_delay: timedelta | float | None
+    retry_backoff: float | None
     retry_on: type[Exception] | Iterable[type[Exception]] | None
+    resources: Mapping[str, float] | None
     timeout: timedelta | float | None
     trigger: Trigger | None
     skip_on_upstream_skip: bool
@@ -45,14 +48,25 @@ class Policy(NamedTuple):
     skip_on_upstream_skip: bool = True
     max_retries: int = 0
     retry_delay: timedelta = timedelta()
+    retry_backoff: float = 1.0  # what the delay is multiplied with after each further attempt
     retry_on: tuple[type[Exception], ...] = ()  # nothing means everything
     timeout: float | None = None  # seconds
+    resources: Mapping[str, float] = {}  # of a worker of a cluster; never changed
 
     def may_retry(self, attempt: int, cause: Any) -> bool:
         """Tell whether a task that failed in this attempt is tried again."""
         return attempt <= self.max_retries and (not self.retry_on or isinstance(cause, self.retry_on))
 
+    def delay_after(self, attempt: int) -> float:
+        """Return how many seconds to wait after an attempt has failed; the first one is number 1."""
+        try:
+            delay = self.retry_delay.total_seconds() * self.retry_backoff ** (attempt - 1)
+        except OverflowError:
+            delay = _LONGEST
+        return min(delay, _LONGEST)
 
+
+_LONGEST = 86_400.0  # seconds between two attempts, however they grow
 _PLAIN: Final = Policy()
 
 
@@ -85,6 +99,8 @@ def policy_of(task: str, options: Mapping[str, Any]) -> Policy:
             chosen[name] = _checked(task, name, value)
     if options.get("retry_delay") is not None and not chosen.get("max_retries"):
         raise TaskDefinitionError(f"task {task!r} has a retry_delay and no max_retries", hint="write max_retries=3")
+    if chosen.get("retry_backoff") and not chosen.get("retry_delay"):
+        raise TaskDefinitionError(f"task {task!r} has retry_backoff and no retry_delay", hint="write retry_delay=1")
     if chosen.get("retry_on") and not chosen.get("max_retries"):
         raise TaskDefinitionError(f"task {task!r} has retry_on and no max_retries", hint="write max_retries=3")
     return Policy(**chosen)
@@ -127,6 +143,20 @@ def _delay(value: Any) -> timedelta:
     return delay
 
 
+def _factor(value: Any) -> float:
+    factor = float(value)
+    if not 1 <= factor < inf:
+        raise ValueError("it is a factor of at least 1; 2 doubles the delay after each attempt")
+    return factor
+
+
+def _resources(value: Any) -> Mapping[str, float]:
+    amounts = {str(name): float(amount) for name, amount in dict(value).items()}
+    if not all(0 < amount < inf for amount in amounts.values()):
+        raise ValueError("it says how much of each a worker must have free, such as {'GPU': 1}")
+    return amounts
+
+
 def _seconds(value: Any) -> float:
     seconds = _delay(value).total_seconds()
     if not seconds:
@@ -146,6 +176,8 @@ _CHECKS: Final[Mapping[str, Callable[[Any], Any]]] = {
     "skip_on_upstream_skip": bool,
     "max_retries": _retries,
     "retry_delay": _delay,
+    "retry_backoff": _factor,
     "retry_on": _kinds,
     "timeout": _seconds,
+    "resources": _resources,
 }

@@ -1,14 +1,13 @@
-"""Running a flow: each task after what it depends on, in this process."""
+"""One run of a flow: what every executor shares, and the one that runs each task in its turn, here."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from itertools import count
 from time import perf_counter, sleep
 from typing import TYPE_CHECKING, Any
 
 from dioptra import settings
-from dioptra.errors import FlowFailed, FlowParameterError, did_you_mean
 from dioptra.flow._attempt import attempt
 from dioptra.flow._events import (
     CONTEXT,
@@ -21,9 +20,12 @@ from dioptra.flow._events import (
     TaskSettled,
     listeners,
 )
+from dioptra.flow._executor import Executor
+from dioptra.flow._failure import failure_of
 from dioptra.flow._gate import stopped
 from dioptra.flow._log import log_event, visible_log
 from dioptra.flow._parameter import Parameter
+from dioptra.flow._progress import progress_line
 from dioptra.flow._state import Failed, Retrying, State, Success, TriggerFailed
 from dioptra.flow._task import Task
 from dioptra.flow.signals import Signal
@@ -31,72 +33,25 @@ from dioptra.flow.signals import Signal
 if TYPE_CHECKING:
     from dioptra.flow._flow import Flow, Node
 
-__all__ = ["execute", "parameter_values"]
+__all__ = ["Run", "execute"]
 
 States = dict[Task, State]
 
-_NAMED = 5  # failed tasks that a FlowFailed names
-_TEXT = 300  # characters of an exception that it shows
 
-
-def parameter_values(flow: Flow, given: Mapping[str, Any], by_keyword: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a value for each parameter of a flow; raise FlowParameterError when that is not possible."""
-    if not isinstance(given, Mapping):
-        raise FlowParameterError(
-            f"Flow.run takes its parameters as a dictionary, not as {given!r:.{_TEXT}}",
-            hint="write flow.run(parameters={'name': value}), or flow.run(name=value)",
-        )
-    if twice := given.keys() & by_keyword.keys():
-        raise FlowParameterError(
-            f"Flow.run received a parameter twice: {_names(twice)}",
-            hint="give it in `parameters` or by keyword, not both",
-        )
-    values = {**given, **by_keyword}
-    known = {parameter.name: parameter for parameter in flow.parameters()}
-    unexpected = values.keys() - known.keys()
-    missing = {name for name, parameter in known.items() if parameter.required and name not in values}
-    if missing:
-        raise FlowParameterError(
-            f"Flow.run did not receive the following required parameters: {_names(missing)}",
-            hint=f"{_names(unexpected)} was given; {_hint(unexpected, missing)}" if unexpected else _call(missing),
-        )
-    if unexpected:
-        raise FlowParameterError(
-            f"Flow.run received the following unexpected parameters: {_names(unexpected)}",
-            hint=_hint(unexpected, known),
-        )
-    return {name: values.get(name, parameter.default) for name, parameter in known.items()}
-
-
-def _names(names: Iterable[Any]) -> str:
-    return ", ".join(sorted(map(str, names)))
-
-
-def _call(names: Iterable[str]) -> str:
-    return f"write flow.run(parameters={{{', '.join(f'{name!r}: ...' for name in sorted(names))}}})"
-
-
-def _hint(unexpected: Iterable[Any], known: Iterable[str]) -> str:
-    """Say which names would be right in place of those that were given."""
-    guesses = [(name, did_you_mean(name, known)) for name in sorted(map(str, unexpected))]
-    meant = [f"{guess.removesuffix('?')} by {name!r}? " for name, guess in guesses if guess]
-    return f"{''.join(meant)}(have: {_names(known) or 'none'}; a Parameter counts once a task of the flow uses it)"
-
-
-def execute(flow: Flow, values: Mapping[str, Any], *, raise_on_failure: bool) -> State:
+def execute(flow: Flow, values: Mapping[str, Any], *, executor: Executor, raise_on_failure: bool) -> State:
     """Run the tasks of a flow and return its state, or raise FlowFailed."""
     order = flow.sorted_tasks()
     attempt_dir = settings.get("attempt_dir")
-    with visible_log(in_job=bool(attempt_dir)):
-        announce = Announcer([*listeners(), log_event, *_journal(attempt_dir)])
-        state = _Run(flow, values, announce).settle_all(order)
+    with visible_log(in_job=bool(attempt_dir)), progress_line() as progress:
+        announce = Announcer([*listeners(), *progress, log_event, *_journal(attempt_dir)])
+        state = _drive(Run(flow, values, announce, order), executor)
     if raise_on_failure and state.is_failed():
-        failure = _failure(flow, state)
+        failure = failure_of(flow, state)
         if attempt_dir:
             from dioptra.flow._uncaught import watch_for
 
             watch_for(failure, flow.name, attempt_dir)
-        raise failure from _first_cause(state.result)
+        raise failure
     return state
 
 
@@ -108,97 +63,118 @@ def _journal(attempt_dir: str) -> list[Listener]:
     return [Journal(attempt_dir)]
 
 
-class _Run:
-    """One run of a flow."""
+def _drive(run: Run, executor: Executor) -> State:
+    """Let an executor settle all tasks and return the flow's state; an interruption is announced and raised on."""
+    start = perf_counter()
+    run.announce(FlowStarted(run.flow.name, len(run.order), run.flow))
+    try:
+        executor.drive(run)
+    except BaseException as interruption:
+        where = f" in task {run.current!r}" if run.current else ""
+        state: State = Failed(f"interrupted{where} by {type(interruption).__name__}", run.states)
+        run.announce(FlowSettled(run.flow.name, state, perf_counter() - start))
+        raise
+    state = run.final_state()
+    state.seconds = perf_counter() - start
+    run.announce(FlowSettled(run.flow.name, state, state.seconds))
+    return state
 
-    def __init__(self, flow: Flow, values: Mapping[str, Any], announce: Announcer) -> None:
+
+class Run:
+    """One run of a flow: its tasks in order, what became of them, and how one of them is run.
+
+    An executor settles each task of `order` once, after what it depends on.
+    """
+
+    def __init__(
+        self,
+        flow: Flow,
+        values: Mapping[str, Any],
+        announce: Announcer,
+        order: tuple[Task, ...],
+        pause: Callable[[float], None] = sleep,
+    ) -> None:
+        """Prepare a run.
+
+        Args:
+            flow: The flow.
+            values: A value for each of its parameters.
+            announce: Is told what happens.
+            order: Its tasks, upstream first.
+            pause: Waits for some seconds before a task is tried again.
+        """
         self.flow = flow
         self.values = values
         self.announce = announce
+        self.order = order
+        self.pause = pause
         self.states: States = {}
+        self.current = ""  # the task that an interruption hits, where only one runs at a time
 
-    def settle_all(self, order: Sequence[Task]) -> State:
-        """Settle the tasks in order and return the flow's state; an interruption is announced and raised on."""
-        start = perf_counter()
-        self.announce(FlowStarted(self.flow.name, len(order)))
-        slug = ""
-        try:
-            for task in order:
-                node = self.flow.node(task)
-                slug = node.slug
-                self.settle(task, node)
-        except BaseException as interruption:
-            state: State = Failed(f"interrupted in task {slug!r} by {type(interruption).__name__}", self.states)
-            self.announce(FlowSettled(self.flow.name, state, perf_counter() - start))
-            raise
-        state = self.final_state()
-        self.announce(FlowSettled(self.flow.name, state, perf_counter() - start))
-        return state
-
-    def settle(self, task: Task, node: Node) -> None:
+    def settle_here(self, task: Task) -> None:
+        """Run a task in this thread, if it is to be run."""
+        node = self.flow.node(task)
+        self.current = node.slug
         start = perf_counter()
         attempts = 1
-        state = stopped(self.flow, task, node, self.states)
+        state = self.stopped(task, node)
         if state is None:
-            state, attempts = self.outcome(task, node)
+            state, attempts = self._outcome(task, node)
+        self.settle(task, state, perf_counter() - start, attempts)
+
+    def stopped(self, task: Task, node: Node) -> State | None:
+        """Return the state of a task that is not to be run, or None when it is."""
+        return stopped(self.flow, task, node, self.states)
+
+    def settle(self, task: Task, state: State, seconds: float, attempts: int = 1) -> None:
+        """Note and announce what became of a task."""
+        state.seconds = seconds
         self.states[task] = state
-        self.announce(TaskSettled(self.flow.name, task, node.slug, state, perf_counter() - start, attempts))
+        self.announce(TaskSettled(self.flow.name, task, self.flow.node(task).slug, state, seconds, attempts))
 
-    def outcome(self, task: Task, node: Node) -> tuple[State, int]:
-        """Try a task as often as it may, and return its state and the number of attempts."""
-        if isinstance(task, Parameter):
-            return Success(result=self.values[task.name]), 1
+    def retry(self, task: Task, state: State, number: int) -> float | None:
+        """Return after how many seconds a task is tried again, if it is, and announce it; `number` counts from 1."""
         policy = task._policy
-        for number in count(1):
-            try:
-                state = self.attempt(task, node, number)
-            except Signal as signal:  # it says how the task ends, and ends it
-                return signal.state, number
-            if not isinstance(state, Failed) or not policy.may_retry(number, state.result):
-                break
-            again = Retrying(state.message, state.result)
-            self.announce(TaskRetrying(self.flow.name, task, node.slug, again, number))
-            sleep(policy.retry_delay.total_seconds())
-        return state, number
+        if not isinstance(state, Failed) or not policy.may_retry(number, state.result):
+            return None
+        self.announce_retry(task, state, number)
+        return policy.delay_after(number)
 
-    def attempt(self, task: Task, node: Node, number: int) -> State:
-        states = self.states
+    def announce_retry(self, task: Task, state: State, number: int) -> None:
+        """Announce that a task failed in an attempt, and is tried again."""
+        again = Retrying(state.message, state.result)
+        self.announce(TaskRetrying(self.flow.name, task, self.flow.node(task).slug, again, number))
+
+    def attempt(self, task: Task, number: int) -> tuple[State, bool]:
+        """Try a task once, and return its state and whether that is final."""
+        if isinstance(task, Parameter):
+            return Success(result=self.values[task.name]), True
+        node, states = self.flow.node(task), self.states
         inputs = {key: states[value].result if isinstance(value, Task) else value for key, value in node.inputs.items()}
         token = CONTEXT.set(Context(self.flow.name, task.name, node.slug, number, self.values))
         try:
-            return attempt(task, inputs)
+            return attempt(task, inputs), False
+        except Signal as signal:  # it says how the task ends, and ends it
+            return signal.state, True
         finally:
             CONTEXT.reset(token)
 
+    def _outcome(self, task: Task, node: Node) -> tuple[State, int]:
+        """Try a task as often as it may, and return its state and the number of attempts."""
+        for number in count(1):
+            state, final = self.attempt(task, number)
+            delay = None if final else self.retry(task, state, number)
+            if delay is None:
+                break
+            self.pause(delay)
+        return state, number
+
     def final_state(self) -> State:
-        states = self.states
+        """Return the state of the flow once all tasks have settled."""
+        states = {task: self.states[task] for task in self.order}  # whatever the order in which they settled
         if any(states[task].is_failed() for task in self.flow.reference_tasks()):
             failed = [state for state in states.values() if state.is_failed()]
             not_run = sum(isinstance(state, TriggerFailed) for state in failed)
             message = f"{len(failed) - not_run} of {len(states)} tasks failed"
             return Failed(f"{message}, {not_run} were not run" if not_run else message, states)
         return Success(f"all {len(states)} tasks have settled", states)
-
-
-def _failure(flow: Flow, state: State) -> FlowFailed:
-    failed = [task for task, found in state.result.items() if _failed_itself(found)]
-    failed = failed or [task for task, found in state.result.items() if found.is_failed()]
-    lines = [f"flow {flow.name!r} failed: {state.message}"]
-    lines += [f"  {flow.node(task).slug}: {_one_line(state.result[task].message)}" for task in failed[:_NAMED]]
-    if len(failed) > _NAMED:
-        lines.append(f"  and {len(failed) - _NAMED} more")
-    return FlowFailed("\n".join(lines), state=state)
-
-
-def _first_cause(states: States) -> BaseException | None:
-    causes = (state.result for state in states.values() if _failed_itself(state))
-    return next((cause for cause in causes if isinstance(cause, BaseException)), None)
-
-
-def _failed_itself(state: State) -> bool:
-    return isinstance(state, Failed) and not isinstance(state, TriggerFailed)
-
-
-def _one_line(text: str) -> str:
-    line = text.strip().partition("\n")[0]
-    return line if len(line) <= _TEXT else line[:_TEXT] + "..."

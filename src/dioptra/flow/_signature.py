@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 from weakref import WeakKeyDictionary
 
 from dioptra.errors import TaskDefinitionError
+from dioptra.flow._hints import Hints
 
 __all__ = ["RESERVED", "Spec", "spec_of"]
 
@@ -25,6 +26,7 @@ class Spec(NamedTuple):
     positional: tuple[str, ...]  # positional-only parameters
     var_keyword: str | None
     nout: int | None
+    hints: Hints
 
     def bind(self, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> dict[str, Any]:
         """Return the arguments by name; raise TypeError when they do not fit."""
@@ -81,13 +83,15 @@ def _inspect(fn: Callable[..., Any], method: bool) -> Spec:
     for parameter in signature.parameters.values():
         by_kind.setdefault(parameter.kind, []).append(parameter.name)
     _check(name, signature, by_kind.get(inspect.Parameter.VAR_POSITIONAL))
-    var_keyword = by_kind.get(inspect.Parameter.VAR_KEYWORD)
+    rest = by_kind.get(inspect.Parameter.VAR_KEYWORD)
+    var_keyword = rest[0] if rest else None
     return Spec(
         signature=signature,
         required=tuple(name for name, parameter in signature.parameters.items() if _is_required(parameter)),
         positional=tuple(by_kind.get(inspect.Parameter.POSITIONAL_ONLY, ())),
-        var_keyword=var_keyword[0] if var_keyword else None,
+        var_keyword=var_keyword,
         nout=_nout(fn, signature.return_annotation),
+        hints=Hints(fn, signature, var_keyword),
     )
 
 

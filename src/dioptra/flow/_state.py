@@ -35,7 +35,7 @@ __all__ = [
 class State:
     """What became of a task or a flow, with a message for people and a result."""
 
-    __slots__ = ("message", "result")
+    __slots__ = ("message", "result", "seconds")
 
     def __init__(self, message: str = "", result: Any = None) -> None:
         """Make a state.
@@ -46,6 +46,7 @@ class State:
         """
         self.message = message
         self.result = result
+        self.seconds: float | None = None  # how long it took, once it has settled
 
     def is_pending(self) -> bool:
         """Tell whether it has not started."""

@@ -33,15 +33,19 @@ class Task(Operators):
         skip_on_upstream_skip: bool
         max_retries: int
         retry_delay: timedelta
+        retry_backoff: float
         retry_on: tuple[type[Exception], ...]
         timeout: float | None
+        resources: Mapping[str, float]
     else:
         trigger = Option()
         skip_on_upstream_skip = Option()
         max_retries = Option()
         retry_delay = Option()
+        retry_backoff = Option()
         retry_on = Option()
         timeout = Option()
+        resources = Option()
 
         def run(self) -> None:
             """Do the work; the flow calls this with the results of what the task depends on."""
@@ -63,10 +67,11 @@ class Task(Operators):
             nout: How many results `a, b = task(...)` unpacks; by default what the annotation of `run` tells.
             **options: `trigger`: one of `dioptra.flow.triggers`, which decides by the states of its upstream whether
                 the task runs; `skip_on_upstream_skip` (true): skip it when one of them was skipped; `max_retries`:
-                how often a failure is tried again, after `retry_delay` (seconds or a timedelta), if it is one of the
-                exceptions in `retry_on`; `timeout`: after how many seconds (or what timedelta) it has failed. Further
-                options of Prefect 1 that mean nothing in a local run are let pass: `cache_key`, `cache_validator`,
-                `checkpoint`, `log_stdout`, `result`, `task_run_name`.
+                how often a failure is tried again, after `retry_delay` (seconds or a timedelta), which grows by the
+                factor `retry_backoff`, if it is one of the exceptions in `retry_on`; `timeout`: after how many seconds
+                (or what timedelta) it has failed; `resources`: what a worker of a cluster must have free, such as
+                `{"GPU": 1}`. Further options of Prefect 1 that mean nothing in a local run are let pass: `cache_key`,
+                `cache_validator`, `checkpoint`, `log_stdout`, `result`, `task_run_name`.
 
         Raises:
             TypeError: There is no such option.

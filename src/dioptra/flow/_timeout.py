@@ -10,6 +10,7 @@ from time import monotonic
 from types import FrameType, TracebackType
 from typing import Any
 
+from dioptra.flow._interrupt import RUNNING, Running
 from dioptra.flow._state import State, TimedOut
 
 __all__ = ["within"]
@@ -22,8 +23,9 @@ Work = Callable[[], State]
 def within(seconds: float, work: Work) -> State:
     """Do some work and return the state that it gives, or `TimedOut` when it takes longer than some seconds.
 
-    In the main thread, an alarm signal interrupts the work, and nothing of it is left. Elsewhere Python has no means to
-    interrupt it: the work is done in a thread of its own, which is left to itself when the time is over.
+    In the main thread, an alarm signal interrupts the work, and nothing of it is left. Elsewhere the work is done in a
+    thread of its own. When the time is over, nobody waits for that any more, and its Python code is interrupted; code
+    that is compiled goes on until it returns.
     """
     if hasattr(signal, "SIGALRM") and threading.current_thread() is threading.main_thread():
         return _Alarm(seconds).watch(work)
@@ -113,10 +115,11 @@ class _Alarm:
 
 def _in_a_thread(seconds: float, work: Work) -> State:
     ended: list[State | BaseException] = []
+    running = RUNNING.get() or Running()
 
     def run() -> None:
         try:
-            ended.append(work())
+            ended.append(running.call(work))
         except BaseException as error:  # what is no Exception belongs to the thread that waits
             ended.append(error)
 
@@ -124,6 +127,7 @@ def _in_a_thread(seconds: float, work: Work) -> State:
     thread.start()
     thread.join(seconds)
     if not ended:
+        running.interrupt_one(thread.ident)
         return _timed_out(seconds)
     if isinstance(ended[0], BaseException):
         raise ended[0]

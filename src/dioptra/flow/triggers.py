@@ -118,6 +118,7 @@ def _counting(counts: Callable[[State], bool], at_least: float | None, at_most: 
         runs = _number(at_least, states, 0) <= found <= _number(at_most, states, len(states))
         return _when(runs or not states, f"{found} of {len(states)} {what} upstream are not within its bounds")
 
+    trigger.__name__ = "some_failed" if counts is State.is_failed else "some_successful"  # as pictures call it
     return trigger
 
 

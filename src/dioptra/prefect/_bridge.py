@@ -3,13 +3,23 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from types import ModuleType
 from typing import Any
 
 from dioptra import settings
 
-__all__ = ["active_flow", "bridge", "is_flow", "is_task", "prefect_1", "task_of"]
+__all__ = [
+    "active_flow",
+    "bridge",
+    "in_prefect_3",
+    "is_flow",
+    "prefect_1",
+    "submit",
+    "task_kinds",
+    "task_of",
+    "task_of_3",
+]
 
 
 def prefect_1() -> Any:
@@ -30,15 +40,39 @@ def is_flow(value: object) -> bool:
     return prefect is not None and isinstance(value, prefect.Flow)
 
 
-def is_task(value: object) -> bool:
-    """Tell whether a value is a task of Prefect 1."""
-    prefect = prefect_1()
-    return prefect is not None and isinstance(value, prefect.Task)
+def task_kinds() -> tuple[type, ...]:
+    """Return the classes of what stands for a task in flows of the real Prefect: tasks in Prefect 1, later futures."""
+    prefect, futures = prefect_1(), sys.modules.get("prefect.futures")
+    if prefect is not None:
+        return (prefect.Task,)
+    return () if futures is None else (futures.PrefectFuture,)
 
 
 def task_of(fn: Callable[..., Any], nout: int | None) -> Any:
     """Return a task of Prefect 1 that calls a function with this number of results."""
     return prefect_1().task(fn, nout=nout)
+
+
+def in_prefect_3() -> bool:
+    """Tell whether a flow of Prefect 3 is running here, or a task in one."""
+    module, context = sys.modules.get("prefect"), sys.modules.get("prefect.context")
+    if context is None or _major(module) != "3":
+        return False
+    return context.FlowRunContext.get() is not None
+
+
+def task_of_3(fn: Callable[..., Any], description: str) -> Any:
+    """Return a task of Prefect 3 that calls a function."""
+    from dioptra.prefect import _prefect3
+
+    return _prefect3.task_of_3(fn, description)
+
+
+def submit(fn: Callable[..., Any], description: str, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Any:
+    """Submit a call of a function to the flow of Prefect 3 that is running here, and return its future."""
+    from dioptra.prefect import _prefect3
+
+    return _prefect3.submit(fn, description, args, kwargs)
 
 
 def bridge(prefect: ModuleType) -> None:
@@ -60,4 +94,8 @@ def bridge(prefect: ModuleType) -> None:
 
 def _is_1(module: ModuleType) -> bool:
     """Tell whether a module is Prefect 1, or the last ones before, which mean the same; the stand-in has no version."""
-    return str(getattr(module, "__version__", "")).partition(".")[0] in ("0", "1")
+    return _major(module) in ("0", "1")
+
+
+def _major(module: ModuleType | None) -> str:
+    return str(getattr(module, "__version__", "")).partition(".")[0]

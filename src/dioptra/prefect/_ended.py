@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+
+from dioptra.flow._journal_lines import journal_lines
 
 __all__ = ["failed_flow"]
 
@@ -28,23 +29,10 @@ def failed_flow(attempt_dir: Path) -> str:
 
 
 def _endings(file: Path) -> Iterator[dict[str, Any]]:
-    if not file.is_file():
-        return
-    with file.open("rb") as lines:
-        for text in lines:
-            if any(sign in text for sign in _SIGNS):
-                line = _parsed(text)
-                if line.get("event") == "flow-uncaught" or _is_ending_of_prefect(line):
-                    yield line
+    for line in journal_lines(file, _SIGNS):
+        if line.get("event") == "flow-uncaught" or _is_ending_of_prefect(line):
+            yield line
 
 
 def _is_ending_of_prefect(line: dict[str, Any]) -> bool:
     return line.get("event") == "flow-ended" and str(line.get("engine")).startswith("prefect")
-
-
-def _parsed(text: bytes) -> dict[str, Any]:
-    try:
-        line = json.loads(text)
-    except ValueError:
-        return {}
-    return line if isinstance(line, dict) else {}

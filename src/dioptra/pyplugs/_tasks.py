@@ -1,14 +1,15 @@
-"""Task plugins in flows: those of Dioptra, and those of Prefect 1 when a script builds one."""
+"""Task plugins in flows: those of Dioptra, and those of Prefect when a script builds or runs one."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 from dioptra import prefect
 from dioptra.errors import NoActiveFlowError, TaskDefinitionError
-from dioptra.flow import FunctionTask, Task, active_flow, task
-from dioptra.pyplugs._lookup import get
+from dioptra.flow import Flow, FunctionTask, Task, active_flow, task
+from dioptra.pyplugs._lookup import info
+from dioptra.pyplugs._registry import PluginInfo
 
 __all__ = ["call_task", "get_task"]
 
@@ -16,20 +17,26 @@ __all__ = ["call_task", "get_task"]
 def get_task(package: str, plugin: str, func: str | None = None) -> FunctionTask:
     """Return a new flow task that calls a registered function, the first one of the plugin by default.
 
-    It is a task of Prefect 1 when a flow of that is being built, or when none is and the script has imported it.
+    It is a task of Prefect 1 when a flow of that is being built, or when none is and the script has imported it. It is
+    one of Prefect 3 when a flow of that is running.
 
     Raises:
         TaskDefinitionError: The function takes `*args` or an argument with a reserved name.
         BasePyPlugsException: There is no such function; see `info`.
     """
-    found = get(package, plugin, func)
+    found = info(package, plugin, func)
+    if active_flow() is None and prefect.in_prefect_3():
+        made: FunctionTask = prefect.task_of_3(found.func, found.description)
+        return made
     if active_flow() is None and prefect.prefect_1() is not None:
-        return _prefect_task(found)
-    return task(found)
+        return _prefect_task(found.func)
+    return task(found.func)
 
 
 def call_task(package: str, plugin: str, func: str | None = None, *args: Any, **kwargs: Any) -> FunctionTask:
     """Add a call of a registered function to the flow that is being built, one of Dioptra or of Prefect 1.
+
+    In a flow of Prefect 3, which is run right away, the call is submitted as a task of it.
 
     Args:
         package: The package of the plugin, such as `dioptra_builtins.random`.
@@ -39,7 +46,7 @@ def call_task(package: str, plugin: str, func: str | None = None, *args: Any, **
         **kwargs: More arguments, and those of every task call: `upstream_tasks`, `task_args`, `flow`.
 
     Returns:
-        The task, which stands for the function's result in further calls.
+        The task, which stands for the function's result in further calls; in a flow of Prefect 3 its future.
 
     Raises:
         TypeError: The arguments do not fit the function.
@@ -48,26 +55,39 @@ def call_task(package: str, plugin: str, func: str | None = None, *args: Any, **
             of the other kind of flow.
         BasePyPlugsException: There is no such function; see `info`.
     """
-    found = get(package, plugin, func)
-    in_prefect = _in_prefect(kwargs.get("flow"))
-    _check_kind([*args, *kwargs.values()], found.__name__, in_prefect)
-    if in_prefect:
-        added: FunctionTask = _prefect_task(found)(*args, **kwargs)
-        return added
+    found = info(package, plugin, func)
+    add, here = _way(kwargs.get("flow"))
+    _check_kind([*args, *kwargs.values()], found.func_name, here)
     try:
-        return task(found)(*args, **kwargs)
+        return add(found, args, kwargs)
     except NoActiveFlowError as error:
         raise NoActiveFlowError(
-            f"call_task({package!r}, {plugin!r}, {found.__name__!r}) was called outside of any flow",
+            f"call_task({package!r}, {plugin!r}, {found.func_name!r}) was called outside of any flow",
             hint="call it inside `with Flow(...):`, or use pyplugs.call to run it now",
         ) from error
 
 
-def _in_prefect(flow: object) -> bool:
-    """Tell whether a call belongs to a flow of Prefect 1: the one given, else the one being built."""
-    if flow is not None:
-        return prefect.is_flow(flow)
-    return active_flow() is None and prefect.active_flow() is not None
+def _way(flow: object) -> tuple[Callable[..., FunctionTask], str]:
+    """Return how a call is added to its flow, the one given or else the one being built, and whose flow that is."""
+    if prefect.is_flow(flow) or (flow is None and active_flow() is None and prefect.active_flow() is not None):
+        return _add_to_prefect, "Prefect"
+    if not isinstance(flow, Flow) and active_flow() is None and prefect.in_prefect_3():
+        return _submit, "Prefect"
+    return _add, "Dioptra"
+
+
+def _add(found: PluginInfo, args: tuple[Any, ...], kwargs: dict[str, Any]) -> FunctionTask:
+    return task(found.func)(*args, **kwargs)
+
+
+def _add_to_prefect(found: PluginInfo, args: tuple[Any, ...], kwargs: dict[str, Any]) -> FunctionTask:
+    added: FunctionTask = _prefect_task(found.func)(*args, **kwargs)
+    return added
+
+
+def _submit(found: PluginInfo, args: tuple[Any, ...], kwargs: dict[str, Any]) -> FunctionTask:
+    future: FunctionTask = prefect.submit(found.func, found.description, args, kwargs)
+    return future
 
 
 def _prefect_task(function: Callable[..., Any]) -> FunctionTask:
@@ -75,12 +95,26 @@ def _prefect_task(function: Callable[..., Any]) -> FunctionTask:
     return made
 
 
-def _check_kind(values: Iterable[Any], function: str, in_prefect: bool) -> None:
+def _check_kind(values: Iterable[Any], function: str, here: str) -> None:
     """Refuse tasks of the other kind of flow, which would be passed on as if they were plain values."""
-    for value in values:
-        if isinstance(value, Task) if in_prefect else prefect.is_task(value):
-            this, other = ("Prefect", "Dioptra") if in_prefect else ("Dioptra", "Prefect")
+    foreign, other = ((Task,), "Dioptra") if here == "Prefect" else (prefect.task_kinds(), "Prefect")
+    for value in _flat(values) if foreign else ():
+        if isinstance(value, foreign):
             raise TaskDefinitionError(
-                f"{function!r} is called in a flow of {this} with {value!r}, a task of {other}",
-                hint="import Flow, Parameter and task from the same place",
+                f"{function!r} is called in a flow of {here} with {value!r}, a task of {other}",
+                hint="import Flow, Parameter and task from the same place"
+                if prefect.prefect_1() is not None
+                else "give it what call_task returned in the same flow, or plain values",
             )
+
+
+def _flat(values: Iterable[Any]) -> Iterator[Any]:
+    """Yield values, and what is inside of collections."""
+    waiting, seen = list(values), set()
+    while waiting:
+        value = waiting.pop()
+        if not isinstance(value, (list, tuple, set, frozenset, dict)):
+            yield value
+        elif id(value) not in seen:
+            seen.add(id(value))
+            waiting += [*value, *value.values()] if isinstance(value, dict) else value

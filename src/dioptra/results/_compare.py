@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
+
+from dioptra.flow._journal_lines import journal_lines
 
 __all__ = ["Difference", "TaskDifference", "differences", "first_difference"]
 
@@ -93,7 +94,7 @@ _Key = tuple[str, int, str, int]  # a flow and which run of it, a task and which
 def _settled(journal: Path) -> Iterator[tuple[_Key, dict[str, Any]]]:
     runs: Counter[str] = Counter()
     times: Counter[tuple[str, int, str]] = Counter()
-    for line in _lines(journal):
+    for line in journal_lines(journal):
         flow, slug = line.get("flow"), line.get("slug")
         if not isinstance(flow, str):
             continue
@@ -103,22 +104,6 @@ def _settled(journal: Path) -> Iterator[tuple[_Key, dict[str, Any]]]:
             key = (flow, runs[flow], slug)
             times[key] += 1
             yield (*key, times[key]), line
-
-
-def _lines(journal: Path) -> Iterator[dict[str, Any]]:
-    """Yield the lines that can be read: the last one may have been cut off."""
-    try:
-        file = journal.open("rb")
-    except FileNotFoundError:
-        return
-    with file:
-        for data in file:
-            try:
-                line = json.loads(data)
-            except ValueError:
-                continue
-            if isinstance(line, dict):
-                yield line
 
 
 def _how(before: Mapping[str, Any], after: Mapping[str, Any] | None) -> str:

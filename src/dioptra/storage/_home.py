@@ -79,6 +79,10 @@ class AttemptPaths:
         """What each task of its flows did, one JSON object a line."""
         return self.folder / "flow.jsonl"
 
+    def drawing_file(self, number: int) -> Path:
+        """The picture of one of its flows; the first one has number 1."""
+        return self.folder / (f"flow-{number}.svg" if number > 1 else "flow.svg")
+
     @property
     def code_dir(self) -> Path:
         """The snapshot, laid out: the folder that the entry point runs in."""

@@ -41,6 +41,7 @@ from dioptra.worker import (
 
 if TYPE_CHECKING:
     from dioptra.database import Database
+    from dioptra.flow.graphs import Description
     from dioptra.worker import Worker
 
 __all__ = ["Testbed"]
@@ -285,6 +286,32 @@ class Testbed:
     def diff(self, before: Subject, after: Subject) -> SnapshotDiff:
         """Compare two snapshots, or two jobs: code, values, environment, inputs, metrics."""
         return diff_subjects(self.home, self.library, self.tracking, before, after)
+
+    def flow(
+        self,
+        project: str | os.PathLike[str] = ".",
+        entry_point: str = "main",
+        parameters: Mapping[str, str] | None = None,
+        *,
+        on_output: Callable[[bytes], object] = lambda chunk: None,
+        cancel: threading.Event | None = None,
+    ) -> Description:
+        """Return the graph of the first flow that an entry point would run; none of its tasks runs, nothing is stored.
+
+        Raises:
+            ProjectNotFoundError, InvalidProjectError, EntryPointNotFoundError, InvalidParameterError: As they say; also
+                when the script ends before it runs a flow: `on_output` is given the end of what it printed.
+        """
+        from dioptra.testbed._show_flow import first_flow
+
+        plan = self.plan(project, entry_point, parameters)
+        return first_flow(plan, on_output, cancel or threading.Event())
+
+    def flows(self, job: Job) -> list[Description]:
+        """Return the graphs of the flows that a job ran, with what became of their tasks."""
+        from dioptra.flow.graphs import read_journal
+
+        return read_journal(self.paths(job).flow_file)
 
     def paths(self, job: Job) -> AttemptPaths:
         """Return the paths of a job's last attempt."""

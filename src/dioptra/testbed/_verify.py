@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import fnmatch
-import json
 import math
 import threading
 from collections.abc import Callable, Mapping, Sequence
@@ -14,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from dioptra.errors import DioptraError, NotFoundError, RefusedError, StoreUnreachableError, UsageError
 from dioptra.experiment import Snapshot, environment
+from dioptra.flow._journal_lines import journal_lines
 from dioptra.records import Job, JobStatus
 from dioptra.results import Difference, TaskDifference, differences, first_difference
 from dioptra.testbed._diff import flat_environment
@@ -235,12 +235,4 @@ def _plugins(hashes: Mapping[str, str]) -> dict[str, str]:
 
 def _task_count(journal: Path) -> int:
     """Return how many tasks of flows a job ran."""
-    if not journal.exists():
-        return 0
-    count = 0
-    for line in journal.read_bytes().splitlines():
-        try:
-            count += json.loads(line).get("event") == "task"
-        except ValueError:
-            continue
-    return count
+    return sum(line.get("event") == "task" for line in journal_lines(journal, [b'"task"']))

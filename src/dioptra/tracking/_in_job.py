@@ -35,6 +35,7 @@ def join_job(fluent: ModuleType) -> None:
         return
     module: Any = fluent
     module._get_or_start_run = _shared(module._get_or_start_run, module)
+    module.active_run = _seen(module.active_run, module)
     module.start_run = _own(module.start_run)
     module.end_run = _own(module.end_run)
     module.set_experiment = _explained(module.set_experiment)
@@ -49,13 +50,34 @@ def _shared(original: Callable[[], Any], fluent: Any) -> Callable[[], Any]:
         if fluent._active_run_stack.get():
             return original()
         if _in_main_thread():
-            if os.environ.get("MLFLOW_RUN_ID") and str(os.getppid()) == settings.get("worker_pid"):
+            if os.environ.get("MLFLOW_RUN_ID") and _is_the_script():
                 return original()
-        elif active := fluent._active_run_stack.get_all_thread_values().get(threading.main_thread().ident):
+        elif active := _active_in_main_thread(fluent):
             return active[-1]
         return fluent.ActiveRun(fluent.MlflowClient().get_run(settings.get("run_id")))
 
     return get_or_start_run
+
+
+def _seen(original: Callable[[], Any], fluent: Any) -> Callable[[], Any]:
+    """Let what looks for the active run find that too: models that are logged belong to it."""
+
+    @functools.wraps(original)
+    def active_run() -> Any:
+        if fluent._active_run_stack.get() or (_in_main_thread() and _is_the_script()):
+            return original()
+        return fluent._get_or_start_run()
+
+    return active_run
+
+
+def _is_the_script() -> bool:
+    """Tell whether this is the process that the job has started, not one that its script has."""
+    return str(os.getppid()) == settings.get("worker_pid")
+
+
+def _active_in_main_thread(fluent: Any) -> Any:
+    return fluent._active_run_stack.get_all_thread_values().get(threading.main_thread().ident)
 
 
 def _own(original: Callable[..., Any]) -> Callable[..., Any]:

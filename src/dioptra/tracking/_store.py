@@ -146,10 +146,20 @@ class Tracking:
         with self._translated():
             self._log_parameters(run_id, parameters)
 
+    def log_file(self, run_id: str, file: Path, folder: str) -> None:
+        """Log a file as an artifact, in a folder of the run's artifacts."""
+        with self._translated():
+            self._client.log_artifact(run_id, str(file), folder)
+
     def end(self, run_id: str, status: str) -> None:
         """End a run as FINISHED, FAILED or KILLED, whatever its script has said."""
         with self._translated():
             self._client.set_terminated(run_id, status)
+
+    def environment(self) -> dict[str, str]:
+        """Return the variables with which another process uses this store."""
+        found = TrackedRun("", "", self.uri, self._artifact_root).environment()
+        return {name: value for name, value in found.items() if value}
 
     def unfinished(self, experiment: str, tags: Mapping[str, str]) -> list[str]:
         """Return the ids of an experiment's runs with some tags that have not ended."""

@@ -12,6 +12,7 @@ from dioptra.prefect import failed_flow
 from dioptra.records import Job, JobStatus, now
 from dioptra.storage import Home
 from dioptra.tracking import TrackedRun, Tracking
+from dioptra.worker._drawings import draw_flows, keep_drawings
 from dioptra.worker._endings import Ending
 from dioptra.worker._environment import job_environment
 from dioptra.worker._lease import Lease
@@ -140,12 +141,14 @@ class Attempt:
         try:
             keep(job)
         finally:
+            drawings = draw_flows(self._paths)
             try:
                 self._tracking.end(self._run.run_id, _RUN_STATUS[job.status])
             except DioptraError as error:
                 raise RunNotEndedError(
                     f"job {job.id[:8]} {job.status}, but its run could not be ended: {error.message}", job=job
                 ) from error
+            keep_drawings(drawings, self._tracking, self._run.run_id)
 
 
 @contextmanager

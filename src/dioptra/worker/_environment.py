@@ -16,6 +16,7 @@ from dioptra.worker._supervisor import prctl
 __all__ = ["hide_process", "job_environment", "resolve_program"]
 
 _FOR_JOBS = {  # of the variables of the testbed, all that a job may see; the others belong to its server and workers
+    "DIOPTRA_EXECUTOR",
     "DIOPTRA_HOME",
     "DIOPTRA_JOB_LOG_AS_JSON",
     "DIOPTRA_JOB_LOG_LEVEL",
