@@ -6,7 +6,6 @@ import os
 import shutil
 import signal
 import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -130,8 +129,7 @@ def test_a_training_that_is_killed_goes_on_as_if_nothing_had_been(python: Path, 
 
 
 def test_the_example(python: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sys, "executable", str(python))  # the reader's python
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
     monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "data"))  # the reader's HOME moves with its folder
     shutil.copytree(EXAMPLE, tmp_path / EXAMPLE.name)
-    Reader(tmp_path).follow(EXAMPLE / "README.md")
+    Reader(tmp_path, python).follow(EXAMPLE / "README.md")

@@ -32,9 +32,8 @@ __all__ = ["cli", "main"]
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(package_name="dioptra-testbed", message="dioptra %(version)s")
 def cli() -> None:
-    """A testbed for trustworthy machine learning.
-
-    \b
+    """\b
+    A testbed for trustworthy machine learning.
     dioptra demo                            a robustness curve, in about a minute
     dioptra init mine --example digits      a project of your own to change
     dioptra run mine -e train               run one of its entry points; `submit` queues it

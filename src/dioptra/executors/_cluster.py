@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import os
 import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -13,7 +12,7 @@ from typing import Any
 
 from dioptra.errors import DaskDependencyError, RefusedError, StoreUnreachableError
 
-__all__ = ["check_address", "connected", "cores", "distributed", "own_cluster"]
+__all__ = ["check_address", "connected", "distributed", "own_cluster"]
 
 _SAFE = ("tls", "wss", "inproc")
 _ON_LOOPBACK: dict[str, Any] = {"host": "127.0.0.1", "dashboard": False}
@@ -125,8 +124,3 @@ def _quiet() -> Iterator[None]:
         yield
     finally:
         logger.setLevel(level)
-
-
-def cores() -> int:
-    """Return how many cores this process may use."""
-    return len(os.sched_getaffinity(0))

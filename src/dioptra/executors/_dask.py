@@ -9,8 +9,9 @@ from typing import Any
 
 from dioptra.errors import FlowError
 from dioptra.executors._calls import pack_tasks
-from dioptra.executors._cluster import check_address, connected, cores, distributed, own_cluster
+from dioptra.executors._cluster import check_address, connected, distributed, own_cluster
 from dioptra.executors._driving import Driving
+from dioptra.executors._threads import cores
 from dioptra.flow import Run, Task
 
 __all__ = ["Dask"]

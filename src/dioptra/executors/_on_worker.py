@@ -8,6 +8,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
+from functools import cache
 from importlib import metadata
 from time import sleep
 from typing import Any, NamedTuple, cast
@@ -222,6 +223,7 @@ def _pause(seconds: float) -> None:
     rejoin()
 
 
+@cache
 def dioptra_version() -> str:
     """Return the version of Dioptra that is installed here."""
     try:

@@ -17,10 +17,15 @@ from dioptra.flow._interrupt import RUNNING, Running
 from dioptra.flow._parameter import Parameter
 from dioptra.tracking import ScriptRuns
 
-__all__ = ["Threads"]
+__all__ = ["Threads", "cores"]
 
 _PATIENCE = 1.0  # seconds that interrupted tasks have to clean up
 _INLINE = (Parameter, CollectionTask)  # they cost less than the way to another thread
+
+
+def cores() -> int:
+    """Return how many cores this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 class Threads:
@@ -43,7 +48,7 @@ class Threads:
             raise FlowError(
                 f"{threads!r} is not a number of threads", hint="write Threads(4), or Threads() for one a core"
             )
-        self.threads = threads or len(os.sched_getaffinity(0))
+        self.threads = threads or cores()
 
     def drive(self, run: Run) -> None:
         """Settle each task of a run once, after what it depends on."""

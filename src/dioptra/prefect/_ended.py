@@ -6,8 +6,6 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from dioptra.flow._journal_lines import journal_lines
-
 __all__ = ["failed_flow"]
 
 
@@ -29,6 +27,10 @@ def failed_flow(attempt_dir: Path) -> str:
 
 
 def _endings(file: Path) -> Iterator[dict[str, Any]]:
+    if not file.is_file():
+        return
+    from dioptra.flow._journal_lines import journal_lines  # only an attempt with a flow pays for it
+
     for line in journal_lines(file, _SIGNS):
         if line.get("event") == "flow-uncaught" or _is_ending_of_prefect(line):
             yield line

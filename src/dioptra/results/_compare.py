@@ -8,8 +8,6 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from dioptra.flow._journal_lines import journal_lines
-
 __all__ = ["Difference", "TaskDifference", "differences", "first_difference"]
 
 _ABSENT: Mapping[str, Any] = {}
@@ -92,6 +90,8 @@ _Key = tuple[str, int, str, int]  # a flow and which run of it, a task and which
 
 
 def _settled(journal: Path) -> Iterator[tuple[_Key, dict[str, Any]]]:
+    from dioptra.flow._journal_lines import journal_lines  # a worker, which imports this part, needs no flows
+
     runs: Counter[str] = Counter()
     times: Counter[tuple[str, int, str]] = Counter()
     for line in journal_lines(journal):

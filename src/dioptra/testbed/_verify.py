@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Any
 
 from dioptra.errors import DioptraError, NotFoundError, RefusedError, StoreUnreachableError, UsageError
 from dioptra.experiment import Snapshot, environment
-from dioptra.flow._journal_lines import journal_lines
 from dioptra.records import Job, JobStatus
 from dioptra.results import Difference, TaskDifference, differences, first_difference
 from dioptra.testbed._diff import flat_environment
@@ -235,4 +234,6 @@ def _plugins(hashes: Mapping[str, str]) -> dict[str, str]:
 
 def _task_count(journal: Path) -> int:
     """Return how many tasks of flows a job ran."""
+    from dioptra.flow._journal_lines import journal_lines  # a worker needs no flows
+
     return sum(line.get("event") == "task" for line in journal_lines(journal, [b'"task"']))
