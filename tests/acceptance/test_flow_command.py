@@ -14,7 +14,8 @@ from pathlib import Path
 
 import pytest
 
-from dioptra.errors import InvalidProjectError
+from dioptra import Flow
+from dioptra.errors import FlowError, InvalidProjectError
 from dioptra.records import Job
 from dioptra.testbed import Testbed
 from tests.acceptance.test_doctor import complete
@@ -181,6 +182,15 @@ class TestAnEntryPoint:
         assert names(file.read_text()) == [["load-1"]]
         assert [each.name for each in tmp_path.iterdir()] == ["a.svg"]
 
+    def test_a_picture_that_cannot_be_written_loses_nothing_else(self, bench: Workbench, project: Path) -> None:
+        said = bench.dioptra("flow", "show", "two", "--json", "--svg", "missing/a.svg", cwd=project)
+
+        first, last = map(json.loads, said.out.splitlines())
+        assert first["flows"][0]["flow"] == "first"
+        assert last["error"]["code"] == "flow"
+        assert said.code == 1
+        assert "the picture cannot be written to 'missing/a.svg': No such file" in said.err
+
     def test_only_the_first_flow_is_shown_whatever_the_script_catches(self, bench: Workbench, project: Path) -> None:
         assert bench.testbed.flow(project, "catches").flow == "first"
 
@@ -266,6 +276,13 @@ class TestWhatCannotBeShown:
         with pytest.raises(KeyboardInterrupt):
             bench.testbed.flow(project, "sleeps", cancel=cancel)
 
+    @pytest.mark.parametrize("name", ["", ".svg", "folder/.svg"])
+    def test_a_picture_needs_a_name(self, name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.chdir(tmp_path)
+        with pytest.raises(FlowError, match=r"^a flow cannot be drawn to .*, which names no file; write flow.svg$"):
+            Flow("unnamed").visualize(filename=name)
+        assert list(tmp_path.iterdir()) == []
+
     @pytest.mark.parametrize(
         ("args", "code", "sentence"),
         [
@@ -273,6 +290,8 @@ class TestWhatCannotBeShown:
             (("--project", "missing"), 7, "missing"),
             (("-P", "size"), 2, "-P 'size' is not a parameter"),
             (("--svg", "a.png"), 2, "--svg 'a.png' does not end in .svg; write a.svg"),
+            (("--svg", ".svg"), 2, "--svg '.svg' has no name before .svg; write flow.svg"),
+            (("--svg", "folder/.svg"), 2, "--svg 'folder/.svg' has no name before .svg"),
             (("--job", "123", "main"), 2, "--job goes without an entry point, a project and values"),
             (("--job", "123", "-P", "a=b"), 2, "--job goes without an entry point, a project and values"),
             (("--job", "123"), 3, "no job '123'"),

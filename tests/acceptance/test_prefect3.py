@@ -84,10 +84,12 @@ def anything(**values: int) -> None: ...
 
 SCRIPT = """\
 import asyncio
+import contextvars
 import json
 import logging
 import time
 import warnings
+from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from pathlib import Path
 
@@ -117,7 +119,7 @@ def good():
     pixels, channels = call("steps", "measure", [4, 5, 3])
     first = call("steps", "total", numbers=[pixels, channels])
     options = {"name": "last", "tags": ["late"], "nout": 1}
-    last = call("steps", "choose", {"a": [first]}, key="a", upstream_tasks=[channels], task_args=options)
+    last = call("steps", "choose", {"a": [first]}, key="a", upstream_tasks=channels, task_args=options)
     (only,) = last
     answers["good"] = [isinstance(last, PrefectFuture), type(last).__name__, only.result()]
     kept.append(last)
@@ -150,6 +152,12 @@ def deeper():
 
 
 @flow
+def threaded():
+    with ThreadPoolExecutor() as threads:
+        return threads.submit(contextvars.copy_context().run, call, "steps", "total", numbers=[1, 6]).result().result()
+
+
+@flow
 def refusing():
     with dioptra.Flow("ours") as ours:
         task = call("steps", "total", numbers=[1])
@@ -163,12 +171,16 @@ def refusing():
         "mapped": refusal(call, "steps", "total", numbers=[], mapped=True),
         "task": refusal(call, "steps", "total", numbers={"in": [(task,)]}),
         "upstream": refusal(call, "steps", "total", numbers=[], upstream_tasks=[task]),
+        "no list": refusal(call, "steps", "total", numbers=[], upstream_tasks=5),
+        "no dictionary": refusal(call, "steps", "total", numbers=[], task_args=3),
         "unpacked": refusal(lambda: tuple(future)),
         "reserved": refusal(call, "steps", "reserved", 1),
         "starred": refusal(call, "steps", "starred", 1),
         "anything": refusal(call, "steps", "anything", return_state=1),
         "trigger": refusal(call, "steps", "total", numbers=[], task_args={"trigger": dioptra.flow.triggers.all_failed}),
     }
+    with ThreadPoolExecutor() as threads:
+        answers["in a thread"] = threads.submit(refusal, call, "steps", "total", numbers=[future]).result()
     answers["our task in theirs"] = refusal(call, "steps", "total", numbers=[], flow=ours).startswith("none: <Task")
     answers["ours ran"] = ours.run().result[task].result
     made = pyplugs.get_task("my_plugins", "steps", "measure")
@@ -211,6 +223,7 @@ answers["asynchronous"] = asyncio.run(asynchronous())
 answers["failing"] = refusal(failing)
 retried()
 answers["deeper"] = deeper()
+answers["threaded"] = threaded()
 refusing()
 answers["after"] = refusal(call, "steps", "total", numbers=[]), refusal(lambda: kept[0][0])
 answers["get_task outside"] = isinstance(pyplugs.get_task("my_plugins", "steps", "measure"), dioptra.flow.Task)
@@ -221,7 +234,7 @@ with get_client(sync_client=True) as client:
     for _ in range(50):
         answers["flows"] = report(client)
         tasks = [task for each in answers["flows"].values() for task in each["tasks"].values()]
-        if len(tasks) == 18 and {task["state"] for task in tasks} <= over and answers["flows"]["refusing"]["logs"]:
+        if len(tasks) == 19 and {task["state"] for task in tasks} <= over and answers["flows"]["refusing"]["logs"]:
             break
         time.sleep(0.2)
 Path("answers.json").write_text(json.dumps(answers))
@@ -287,6 +300,12 @@ def test_an_asynchronous_flow_and_a_task_that_submits_another(answers: Any) -> N
     assert inputs(answers["flows"]["deeper"]["tasks"]) == {"nested": {}, "total": {"__parents__": ["nested"]}}
 
 
+def test_a_thread_of_the_flow(answers: Any) -> None:
+    assert answers["in a thread"] == answers["before"]
+    assert answers["threaded"] == 7
+    assert states(answers["flows"]["threaded"]) == {"total": "Completed"}
+
+
 def test_what_plugins_log_is_seen_in_prefect_once(answers: Any) -> None:
     assert answers["flows"]["good"]["logs"] == [
         ["measure", "my_plugins.steps", 20, "measured size=[4, 5, 3]"],
@@ -321,6 +340,8 @@ def test_the_options_of_a_call(answers: Any) -> None:
         ("mapped", "TaskDefinitionError: task 'total' cannot be mapped"),
         ("task", "TaskDefinitionError: 'total' is called in a flow of Prefect with <Task: total>, a task of Dioptra"),
         ("upstream", "TaskDefinitionError: 'total' is called in a flow of Prefect with <Task: total>, a task of"),
+        ("no list", "FlowError: upstream_tasks=5 is not a list of tasks; write upstream_tasks=[first, second]"),
+        ("no dictionary", "TaskDefinitionError: task 'total' has task_args=3; write task_args="),
         ("unpacked", "TaskNotIterableError: Task 'total' is not iterable"),
         ("reserved", "TaskDefinitionError: 'reserved' cannot be a task of Prefect 3, because of its argument wait_for"),
         ("starred", "TaskDefinitionError: starred cannot be a task, because it takes *values"),
@@ -351,4 +372,5 @@ def test_outside_of_any_flow(answers: Any) -> None:
 
     assert before == after
     assert before.startswith("NoActiveFlowError: call_task('my_plugins', 'steps', 'total') was called outside of any")
+    assert "; in a flow of Prefect 3, call it in the flow's own thread" in before
     assert kept == "NoActiveFlowError: task 'last[0]' was used when its flow of Prefect 3 had ended"

@@ -2,20 +2,27 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import os
 import re
 import signal
+import socket
+import subprocess
+import sys
+import tempfile
 import threading
 import time
 import traceback
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-from distributed import Client
+from distributed import Client, LocalCluster
+from distributed.utils import get_ip
 
 from dioptra.errors import FlowError, FlowFailed, RefusedError, StoreUnreachableError
 from dioptra.executors import Dask
@@ -84,6 +91,23 @@ def once(file: Path, act: Callable[[], None]) -> threading.Thread:
     thread = threading.Thread(target=wait)
     thread.start()
     return thread
+
+
+@contextmanager
+def when_said(words: str, act: Callable[[], object]) -> Iterator[None]:
+    """Do something, in another thread and a moment later, once the log says something."""
+
+    class Hearing(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            if words in record.getMessage():
+                threading.Timer(0.3, act).start()
+
+    handler = Hearing()
+    logging.getLogger("dioptra.executors").addHandler(handler)
+    try:
+        yield
+    finally:
+        logging.getLogger("dioptra.executors").removeHandler(handler)
 
 
 class TestWhatFlowsMean:
@@ -196,6 +220,35 @@ class TestWhatFlowsMean:
         expected = np.random.default_rng(0).random((1000, 1000)) @ np.random.default_rng(1).random((1000, 1000))
         assert np.allclose(state.result[product].result, expected)
 
+    def test_arrays_keep_their_order_and_are_each_tasks_own(self, cluster: Cluster) -> None:
+        cluster.add_worker("only")
+
+        def change(x: Any) -> tuple[float, bool]:
+            x += 1
+            return float(x.sum()), bool(x.flags.f_contiguous)
+
+        with Flow("changed") as flow:
+            made = task(lambda: np.asfortranarray(np.arange(6.0).reshape(2, 3)), name="make")()
+            changed = [task(change)(made) for _ in range(3)]
+        state = flow.run(executor=cluster.address)
+        assert [state.result[each].result for each in changed] == [(21.0, True)] * 3
+        assert state.result[made].result.tolist() == [[0, 1, 2], [3, 4, 5]]
+
+    def test_a_flow_inside_a_task(self, shared: Cluster, monkeypatch: pytest.MonkeyPatch) -> None:
+        def inner(x: int, executor: str | None) -> Any:
+            with Flow("inner") as flow:
+                made = task(plus_one)(task(plus_one)(x))
+            return flow.run(executor=executor).result[made].result
+
+        with Flow("outer") as flow:
+            plain = [task(inner)(x, None) for x in range(4)]
+            threads = task(inner)(5, "threads:2")
+            refused = task(inner)(6, shared.address)
+        monkeypatch.setenv("DIOPTRA_EXECUTOR", shared.address)
+        state = flow.run(raise_on_failure=False)
+        assert [state.result[each].result for each in [*plain, threads]] == [2, 3, 4, 5, 7]
+        assert "flow 'inner' is run by a task on a cluster, and would wait" in state.result[refused].message
+
     def test_a_client_is_used_and_stays_open(self, shared: Cluster) -> None:
         with Flow("client") as flow:
             made = task(plus_one)(1)
@@ -242,15 +295,30 @@ class TestWhatCannotBeSent:
         class Odd(Exception):
             def __init__(self, first: int, second: int) -> None:
                 super().__init__(f"{first} and {second}")
+                self.first = first
 
         def fail() -> None:
-            raise Odd(1, 2)
+            raise Odd(1, 2) from ValueError("the cause")
 
         with Flow("odd") as flow:
             made = task(fail)()
         state = flow.run(executor=shared.address, raise_on_failure=False)
         assert state.result[made].message == "Odd: 1 and 2"
-        assert str(state.result[made].result) == "Odd: 1 and 2"
+        found = state.result[made].result
+        assert (type(found).__name__, str(found), found.first) == ("Odd", "1 and 2", 1)
+        assert str(found.__cause__) == "the cause"
+
+    def test_an_exception_that_holds_what_cannot_be_sent_leaves_its_words(self, shared: Cluster) -> None:
+        def fail() -> None:
+            raise ValueError("no", threading.Lock())
+
+        with Flow("locked") as flow:
+            made = task(fail)()
+            seen = task(lambda x: type(x).__name__, trigger=triggers.any_failed)(made)
+        state = flow.run(executor=shared.address, raise_on_failure=False)
+        assert isinstance(state.result[made].result, RuntimeError)
+        assert "ValueError: ('no', <unlocked _thread.lock" in str(state.result[made].result)
+        assert state.result[seen].result == "RuntimeError"
 
 
 class TestResources:
@@ -272,9 +340,7 @@ class TestResources:
     def test_what_nobody_has_is_said(self, shared: Cluster, caplog: pytest.LogCaptureFixture) -> None:
         with Flow("waits") as flow:
             task(plus_one, resources={"TPU": 1})(1)
-        stop = threading.Timer(1.5, signal.raise_signal, [signal.SIGINT])
-        stop.start()
-        with pytest.raises(KeyboardInterrupt):
+        with when_said("waits for one", lambda: signal.raise_signal(signal.SIGINT)), pytest.raises(KeyboardInterrupt):
             flow.run(executor=shared.address)
         assert (
             f"no worker at {shared.address} has {{'TPU': 1.0}} for task 'plus_one-1': it waits for one" in caplog.text
@@ -283,9 +349,8 @@ class TestResources:
     def test_no_worker_at_all_is_said(self, cluster: Cluster, caplog: pytest.LogCaptureFixture) -> None:
         with Flow("waits") as flow:
             made = task(plus_one)(1)
-        late = threading.Timer(4, cluster.add_worker, ["late"])
-        late.start()
-        assert flow.run(executor=cluster.address).result[made].result == 2
+        with when_said("no worker listens", lambda: cluster.add_worker("late")):
+            assert flow.run(executor=cluster.address).result[made].result == 2
         assert f"no worker listens at {cluster.address}: flow 'waits' waits for one" in caplog.text
 
 
@@ -391,7 +456,7 @@ class TestWhatDies:
 
 class TestAddresses:
     @pytest.mark.parametrize(
-        "address", ["tcp://10.1.2.3:8786", "tcp://scheduler:8786", "ws://10.1.2.3:80", "10.1.2.3://"]
+        "address", ["tcp://10.1.2.3:8786", "tcp://scheduler:8786", "ws://10.1.2.3:80", "tcp://:8786"]
     )
     def test_of_a_network_without_tls_are_refused(self, address: str) -> None:
         with Flow("refused") as flow:
@@ -414,13 +479,115 @@ class TestAddresses:
         with pytest.raises(StoreUnreachableError, match="no Dask scheduler answers at 'tcp://127.0.0.1:1'"):
             flow.run()
 
+    def test_the_plain_word_in_front_allows_it(self) -> None:
+        assert repr(Dask("insecure+tcp://10.1.2.3:1")) == "Dask('tcp://10.1.2.3:1')"
+
+    @pytest.mark.parametrize(
+        "address",
+        ["127.0.0.1:8786", "localhost:8786", "", "threads:0", "foo://bar", "tcp://", "10.1.2.3://", "insecure+a"],
+    )
+    def test_what_is_none(self, address: str) -> None:
+        place = address.removeprefix("insecure+")
+        with pytest.raises(FlowError, match=f"^{place!r} is no address of a Dask cluster; write it like tcp://127.0.0"):
+            Dask(address)
+
     def test_a_client_of_a_network(self) -> None:
-        class Elsewhere:
+        class Elsewhere(Client):  # type: ignore[misc]  # Dask has no types
             class scheduler:  # noqa: N801
                 address = "tcp://10.1.2.3:8786"
 
-        with pytest.raises(RefusedError, match="is on a network"):
-            Dask(Elsewhere())
+            def __init__(self) -> None:
+                """Connect to nothing."""
+
+        with Flow("refused") as flow:
+            task(plus_one)(1)
+        for run in (Dask, lambda client: flow.run(executor=client)):
+            with pytest.raises(RefusedError, match="'tcp://10.1.2.3:8786' is on a network"):
+                run(Elsewhere())
+
+    def test_an_asynchronous_client(self, shared: Cluster) -> None:
+        """Its answers are awaited, and nobody would do so while the flow runs."""
+        with Flow("refused") as flow:
+            task(plus_one)(1)
+
+        async def refused() -> None:
+            async with Client(shared.address, asynchronous=True, set_as_default=False) as client:
+                with pytest.raises(FlowError, match="make it without asynchronous=True, or give its address"):
+                    flow.run(executor=client)
+
+        asyncio.run(refused())
+
+    def test_a_closed_client(self, shared: Cluster) -> None:
+        with Client(shared.address, set_as_default=False) as client:
+            pass
+        with pytest.raises(FlowError, match="is not connected to a Dask cluster; give one that is open"):
+            Dask(client)
+
+    def test_what_looks_after_a_cluster(self) -> None:
+        with Flow("looked after") as flow:
+            made = task(plus_one)(1)
+        with LocalCluster(processes=False, n_workers=1, dashboard_address=None) as cluster:
+            assert flow.run(executor=cluster).result[made].result == 2
+            assert flow.run(executor=Dask(cluster)).result[made].result == 2
+            assert cluster.status.name == "running"
+        with pytest.raises(StoreUnreachableError, match="no Dask scheduler answers at 'inproc://.* closed"):
+            flow.run(executor=cluster)
+
+    def test_what_looks_after_a_cluster_on_a_network(self) -> None:
+        class Elsewhere:
+            scheduler_address = "tcp://10.1.2.3:8786"
+
+        with Flow("refused") as flow:
+            task(plus_one)(1)
+        for run in (Dask, lambda cluster: flow.run(executor=cluster)):
+            with pytest.raises(RefusedError, match="'tcp://10.1.2.3:8786' is on a network"):
+                run(Elsewhere())
+
+    def test_a_worker_on_a_network_shows_that_the_scheduler_is_open(self, cluster: Cluster) -> None:
+        with Flow("refused") as flow:
+            task(plus_one)(1)
+        place = get_ip()
+        if place.startswith("127."):
+            pytest.skip("this machine has no other address")
+        options = ("--name", "elsewhere", "--no-nanny", "--no-dashboard", "--host", place)
+        cluster.workers["elsewhere"] = cluster._start("worker", cluster.address, *options)
+        with Client(cluster.address, set_as_default=False) as client:
+            client.wait_for_workers(1, timeout=60)
+        words = (
+            f"'{cluster.address}' has a worker at 'tcp://{place}:[0-9]+', on a network and not encrypted: .* insecure"
+        )
+        with pytest.raises(RefusedError, match=words):
+            flow.run(executor=cluster.address)
+
+    def test_something_else_listens_there(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        def garbage(*args: Any, **options: Any) -> Any:
+            raise MemoryError("16 EiB")
+
+        monkeypatch.setattr("distributed.client.connect", garbage)
+        with Flow("alone") as flow:
+            task(plus_one)(1)
+        with pytest.raises(StoreUnreachableError, match=r"no Dask scheduler answers at 'tcp://127.0.0.1:1' \(16 EiB\)"):
+            flow.run(executor=Dask("tcp://127.0.0.1:1", timeout=1))
+
+    def test_scratch_of_its_own_cluster_and_of_those_that_were_killed_is_removed(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setenv("TMPDIR", str(tmp_path))
+        monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+        dead = subprocess.Popen([sys.executable, "-c", ""])
+        dead.wait()
+        here = socket.gethostname()
+        for name in (f"{here}-{dead.pid}-a", f"{here}-1-b", f"other{here}-{dead.pid}-c", f"{here}-x-d"):
+            (tmp_path / f"dioptra-dask-{name}" / "dask-scratch-space").mkdir(parents=True)
+        (tmp_path / f"dioptra-dask-{here}-{dead.pid}-e").symlink_to(tmp_path / f"dioptra-dask-{here}-1-b")
+        with Flow("scratch") as flow:
+            made = task(lambda: sorted(path.name for path in tmp_path.iterdir()), name="look")()
+        during = flow.run(executor="dask:1").result[made].result
+        left = sorted(path.name for path in tmp_path.iterdir())
+        expected = (f"{here}-1-b", f"{here}-{dead.pid}-e", f"{here}-x-d", f"other{here}-{dead.pid}-c")
+        assert left == sorted(f"dioptra-dask-{name}" for name in expected)
+        (own,) = set(during) - set(left)
+        assert own.startswith(f"dioptra-dask-{here}-{os.getpid()}-")
 
     @pytest.mark.parametrize(
         ("options", "words"),
@@ -430,6 +597,12 @@ class TestAddresses:
             ({"cluster": 3}, "3 is no Dask cluster; give an address, or a distributed.Client"),
             ({"cluster": "tcp://127.0.0.1:1", "workers": 2}, "has its own workers and resources"),
             ({"cluster": "tcp://127.0.0.1:1", "resources": {}}, "has its own workers and resources"),
+            ({"timeout": -1}, "-1 is not a number of seconds above 0; write Dask.timeout=10."),
+            ({"timeout": "x"}, "'x' is not a number of seconds above 0"),
+            ({"timeout": float("nan")}, "nan is not a number of seconds above 0"),
+            ({"resources": 3}, "3 does not say how much of each resource a worker has; write Dask.resources="),
+            ({"resources": {"GPU": "x"}}, "{'GPU': 'x'} does not say how much of each resource a worker has"),
+            ({"resources": {"GPU": True}}, "{'GPU': True} does not say"),
         ],
     )
     def test_what_makes_no_sense(self, options: dict[str, Any], words: str) -> None:
@@ -461,22 +634,23 @@ def test_a_cluster_forgets_what_nobody_needs_any_more(shared: Cluster, tmp_path:
     """Else a long flow would hold all of its results in the workers' memory."""
 
     def hold() -> None:
+        (tmp_path / "held").touch()
         wait_for(tmp_path / "go")
 
     with Flow("long") as flow:
-        last = task(plus_one)(task(plus_one)(0))
-        task(hold)(upstream_tasks=[last])
+        named = task(plus_one, name="looked_at")
+        task(hold)(upstream_tasks=[named(named(named(0)))])
     with Client(shared.address, set_as_default=False) as looking:
 
         def count(dask_scheduler: Any) -> int:
-            return sum(1 for each in dask_scheduler.tasks.values() if each.state == "memory" and each.who_wants)
+            kept = [each for each in dask_scheduler.tasks.values() if "looked_at" in str(each.key)]
+            return sum(1 for each in kept if each.state == "memory" and each.who_wants)
 
         found: list[bool] = []
 
         def look() -> None:
-            found.append(
-                wait_until(lambda: looking.run_on_scheduler(count) == 2, 20)
-            )  # what all tasks need, and the last result
+            wait_for(tmp_path / "held")
+            found.append(wait_until(lambda: looking.run_on_scheduler(count) == 1, 20))  # the last result
             (tmp_path / "go").touch()
 
         watcher = threading.Thread(target=look)

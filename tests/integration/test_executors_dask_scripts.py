@@ -139,6 +139,62 @@ def test_two_versions_at_the_same_time(shared: Cluster, tmp_path: Path) -> None:
         assert out == f"{name}-data-3 ('of {name} {name}-data-3', '__main__') 2\nTrue\n"
 
 
+def test_code_takes_its_turn_while_a_task_waits_to_be_tried_again(tmp_path: Path) -> None:
+    script = """
+        import sys, time
+        from pathlib import Path
+        from dioptra import Flow, task
+        import helper
+
+        def once(name):
+            if not Path(name).exists():
+                Path(name).touch()
+                raise ValueError(name)
+            return helper.WORD
+
+        with Flow("turns") as flow:
+            made = task(once, max_retries=1, retry_delay=float(sys.argv[1]))(sys.argv[2])
+        print(flow.run().result[made].result)
+    """
+    cluster = Cluster(tmp_path)
+    try:
+        cluster.add_worker("only")
+        running = []
+        for name in ("a", "b"):
+            write(tmp_path / name, {"script.py": script, "helper.py": f"WORD = {name!r}\n"})
+            argv = [sys.executable, "script.py", "3", str(tmp_path / f"{name}.mark")]
+            running.append(
+                subprocess.Popen(
+                    argv, cwd=tmp_path / name, env=environment(cluster.address), stdout=subprocess.PIPE, text=True
+                )
+            )
+        assert [process.communicate(timeout=60)[0] for process in running] == ["a\n", "b\n"]
+    finally:
+        cluster.close()
+
+
+def test_files_that_are_changed_meanwhile_do_not_count(shared: Cluster, tmp_path: Path) -> None:
+    script = """
+        from pathlib import Path
+        from dioptra import Flow, task
+        import early
+
+        def edit():
+            Path(early.__file__).with_name("late.py").write_text("WORD = 'edited'")
+
+        def look():
+            import late
+            return late.WORD
+
+        with Flow("edited") as flow:
+            edited = task(edit)()
+            seen = task(look)(upstream_tasks=[edited])
+        print(flow.run().result[seen].result)
+    """
+    write(tmp_path, {"script.py": script, "early.py": "", "late.py": "WORD = 'as it was'\n"})
+    assert run(tmp_path, shared.address).strip() == "as it was"
+
+
 def test_a_version_that_this_machine_has_is_used_in_place(shared: Cluster, tmp_path: Path) -> None:
     script = """
         from dioptra import Flow, task
@@ -192,7 +248,7 @@ def test_too_much_code_is_refused(shared: Cluster, tmp_path: Path) -> None:
     write(tmp_path, {"script.py": script, "heavy/__init__.py": "def f(): return 1\n"})
     with (tmp_path / "heavy" / "weights.bin").open("wb") as file:
         file.truncate(70 * 2**20)
-    assert "are 70 MiB, and 64 are sent to a cluster at most; keep data out of the packages" in run(
+    assert "are 70 MiB, and 64 MiB in 10,000 files are sent to a cluster at most; keep data out of the packages" in run(
         tmp_path, shared.address
     )
 
@@ -207,7 +263,7 @@ MLFLOW = """
 
     mlflow.set_tracking_uri(f"sqlite:///{sys.argv[1]}")
     with Flow("logged") as flow:
-        logged = [task(log)(name) for name in "abcd"]
+        logged = [task(log)(name) for name in "abc"] + [task(log, timeout=60)("d")]
     with mlflow.start_run() as run:
         state = flow.run()
     print(run.info.run_id, *(state.result[each].result for each in logged))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import os
 import sys
 import threading
 import time
@@ -112,24 +113,95 @@ def test_what_is_not_what_its_hash_says_is_refused(tmp_path: Path) -> None:
     assert not list(tmp_path.iterdir())
 
 
-def test_what_is_collected(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in (
-        "script.py",
-        "package/__init__.py",
-        "package/deep/data.txt",
-        "package/__pycache__/x.pyc",
-        "no-name.py",
-    ):
-        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
-        (tmp_path / name).write_text(name)
-    for name in ("data/large.py", "data/x.csv", ".venv/lib/a.py", "package/.hidden"):
-        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
-        (tmp_path / name).write_text(name)
-    monkeypatch.setattr(sys, "path", [str(tmp_path), *sys.path])
-    found = next(folder for folder in collect_code().folders if folder.path == str(tmp_path))
+def write(folder: Path, *names: str) -> None:
+    for name in names:
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_text(name)
+
+
+@pytest.fixture
+def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty folder of `sys.path` that is not that of the script."""
+    (tmp_path / "project").mkdir()
+    monkeypatch.setattr(sys, "path", [str(tmp_path), *sys.path, str(tmp_path / "project")])
+    return tmp_path / "project"
+
+
+def collected(folder: Path) -> list[str]:
+    return sorted(name for each in collect_code().folders if each.path == str(folder) for name in each.files)
+
+
+def test_what_is_collected(project: Path) -> None:
+    write(
+        project, "script.py", "package/__init__.py", "package/deep/data.txt", "package/__pycache__/x.pyc", "no-name.py"
+    )
+    write(project, "data/large.py", "data/x.csv", ".venv/lib/a.py", "package/.hidden", "package/.git/config", ".x.py")
+    write(project, "package/venv/pyvenv.cfg", "package/venv/a.py", "package/node_modules/a.js")
+    found = next(folder for folder in collect_code().folders if folder.path == str(project))
     assert sorted(found.files) == ["package/__init__.py", "package/deep/data.txt", "script.py"]
     assert found.names() == {"script", "package"}
     assert not [folder for folder in collect_code().folders if "site-packages" in folder.path or "src" in folder.path]
+
+
+@pytest.mark.parametrize("how", ["current", "plugins"])
+def test_folders_without_a_word_are_packages_where_the_script_is(
+    project: Path, monkeypatch: pytest.MonkeyPatch, how: str
+) -> None:
+    """Else a task that imports one itself would not find it."""
+    write(project, "code_dir/a.py", "code_dir/labels.csv", "code_dir/sub/b.py", "code_dir/whole/__init__.py")
+    write(project, "code_dir/whole/data.txt", "code_dir/none/deeper/c.py", "none/deeper/c.py", "no-name/a.py")
+    write(project, "envs/pyvenv.cfg", "envs/a.py", "conda/conda-meta/history", "conda/a.py", "node_modules/a.py")
+    write(project, "json/a.py", "pytest/a.py", ".hidden/a.py")
+    assert collected(project) == []
+    if how == "current":
+        monkeypatch.chdir(project)
+    else:
+        monkeypatch.setenv("DIOPTRA_PLUGIN_DIR", f"/nowhere:{project}")
+    expected = ["code_dir/a.py", "code_dir/sub/b.py", "code_dir/whole/__init__.py", "code_dir/whole/data.txt"]
+    assert collected(project) == expected
+
+
+def test_one_that_was_imported_is_sent_whole(project: Path) -> None:
+    write(project, "code_dir/labels.csv")
+    (project / "code_dir/a.py").write_text("")
+    importlib.import_module("code_dir.a")
+    assert "code_dir/labels.csv" in collected(project)
+
+
+def test_links_out_of_a_package_stay_here(project: Path, tmp_path: Path) -> None:
+    write(tmp_path, "store/__init__.py", "store/here.txt", "secret/key")
+    for name, target in (("linked", "here.txt"), ("key", "../secret/key"), ("folder", "../secret"), ("gone", "gone")):
+        (tmp_path / "store" / name).symlink_to(target)
+    (project / "package").symlink_to(tmp_path / "store")
+    assert collected(project) == ["package/__init__.py", "package/here.txt", "package/linked"]
+
+
+def test_what_is_no_regular_file_stays_here(project: Path) -> None:
+    write(project, "package/__init__.py")
+    for name in ("package/pipe", "pipe.py"):
+        os.mkfifo(project / name)
+    (project / "gone.py").symlink_to("nowhere.py")
+    assert collected(project) == ["package/__init__.py"]
+
+
+def test_too_much_is_refused_before_it_is_read(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write(project, "package/__init__.py", "package/large.bin")
+    os.truncate(project / "package/large.bin", 2**31)
+    monkeypatch.setattr(Path, "read_bytes", lambda path: pytest.fail(f"{path} was read"))
+    with pytest.raises(
+        FlowError, match="the modules of .* are 20[0-9]+ MiB, and 64 MiB in 10,000 files are sent .* at most"
+    ):
+        collect_code()
+
+
+def test_too_many_files_are_refused(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "path", [str(project)])
+    monkeypatch.setattr("dioptra.executors._code._MOST_FILES", 3)
+    write(project, "package/__init__.py", "package/1", "package/2")
+    assert len(collected(project)) == 3
+    write(project, "package/3")
+    with pytest.raises(FlowError, match="have more than 3 files, .*; keep data out of the packages"):
+        collect_code()
 
 
 def test_hashes_tell_names_and_contents_apart(tmp_path: Path) -> None:

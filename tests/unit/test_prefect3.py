@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import logging
+import sys
 from datetime import timedelta
-from types import SimpleNamespace
+from types import ModuleType, SimpleNamespace
 from typing import Any
 
 import pytest
 
-from dioptra.errors import TaskDefinitionError
+from dioptra import pyplugs
+from dioptra.errors import FlowError, NoActiveFlowError, TaskDefinitionError
 from dioptra.flow import Flow, task, triggers
 from dioptra.prefect import in_prefect_3, task_kinds
-from dioptra.prefect._prefect3 import _options
+from dioptra.prefect._prefect3 import _listed, _options, submit
 from dioptra.prefect._prefect3_log import _Words
 
 
@@ -64,6 +66,62 @@ def test_which_failures_are_retried() -> None:
 def test_what_has_no_meaning_there(task_args: dict[str, Any], error: type[Exception], sentence: str) -> None:
     with pytest.raises(error, match=sentence):
         _options("train", task_args)
+
+
+class PrefectFuture:
+    """Stands for a future: Prefect 3 is imported as far as these modules say so."""
+
+
+@pytest.fixture
+def prefect_3(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, contents in (
+        ("prefect", {"__version__": "3.8.0"}),
+        ("prefect.futures", {"PrefectFuture": PrefectFuture}),
+    ):
+        module = ModuleType(name)
+        vars(module).update(contents)
+        monkeypatch.setitem(sys.modules, name, module)
+
+
+def test_what_a_call_waits_for(prefect_3: None) -> None:
+    future = PrefectFuture()
+
+    assert _listed(None) is None
+    assert _listed(future) == _listed([future]) == _listed(iter([future])) == [future]
+
+
+@pytest.mark.parametrize("upstream", [5, "first", b"first", {"a": 1}, PrefectFuture])
+def test_what_a_call_cannot_wait_for(upstream: object) -> None:
+    with pytest.raises(
+        FlowError, match=r"^upstream_tasks=.* is not a list of tasks; write upstream_tasks=\[first, sec"
+    ):
+        submit(sum, "", ([1],), {"upstream_tasks": upstream})
+
+
+@pytest.mark.parametrize("task_args", [3, "name", ["name"]])
+def test_task_args_that_are_no_dictionary(task_args: object) -> None:
+    with pytest.raises(
+        TaskDefinitionError, match=r"^task 'sum' has task_args=.*; write task_args={\"name\": \"train\"}$"
+    ):
+        submit(sum, "", ([1],), {"task_args": task_args})
+
+
+def add_up(numbers: list[int]) -> int:
+    return sum(numbers)
+
+
+def test_outside_of_any_flow_threads_are_spoken_of(prefect_3: None) -> None:
+    pyplugs.register(add_up)
+    with pytest.raises(
+        NoActiveFlowError, match="; in a flow of Prefect 3, call it in the flow's own thread or in a task"
+    ):
+        pyplugs.call_task("tests.unit", "test_prefect3", numbers=PrefectFuture())
+
+
+def test_outside_of_any_flow_without_prefect_they_are_not() -> None:
+    pyplugs.register(add_up)
+    with pytest.raises(NoActiveFlowError, match="or use pyplugs.call to run it now$"):
+        pyplugs.call_task("tests.unit", "test_prefect3", numbers=[1])
 
 
 @pytest.mark.parametrize(

@@ -56,6 +56,8 @@ def show(
     The script is started and ends at its first `flow.run`: no task runs, and nothing is stored. With --job, show the
     flows of a job, with what became of their tasks.
     """
+    if svg_file is not None and Path(svg_file).name == ".svg":
+        raise UsageError(f"--svg {svg_file!r} has no name before .svg", hint="write flow.svg")
     if svg_file is not None and not svg_file.endswith(".svg"):
         raise UsageError(f"--svg {svg_file!r} does not end in .svg", hint=f"write {Path(svg_file).stem}.svg")
     if job_id is None:
@@ -66,10 +68,10 @@ def show(
         graphs = _run_by(job_id)
     for graph in () if as_json else graphs:
         _show(graph)
-    if svg_file is not None:
-        _draw(graphs, Path(svg_file))
     if as_json:
         print_json({"flows": [graph.to_dict() for graph in graphs]})
+    if svg_file is not None:
+        _draw(graphs, Path(svg_file))
 
 
 def _planned(project: str, entry_point: str, parameters: Sequence[str], interruption: Event) -> Description:

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import sys
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
+from hashlib import sha256
 from typing import Any
 from uuid import uuid4
 
 from dioptra.errors import StoreUnreachableError
 from dioptra.executors._calls import pack_values
 from dioptra.executors._cluster import distributed
-from dioptra.executors._code import collect_code
+from dioptra.executors._code import Code, collect_code
 from dioptra.executors._on_worker import Common, dioptra_version, end_tasks, run_task
 from dioptra.executors._parcel import Outcome, outcome_of, state_of
 from dioptra.flow import Failed, Run, State, Success, Task
@@ -59,7 +60,7 @@ class Driving:
                     self._try_each_alone(completed)
         except BaseException as error:
             self._end()
-            if isinstance(error, Exception) and self.client.status not in ("running", "connecting"):
+            if isinstance(error, OSError) or (isinstance(error, Exception) and self.client.status != "running"):
                 raise self._gone() from error
             raise
 
@@ -71,15 +72,16 @@ class Driving:
         return future
 
     def _common(self) -> Common:
-        inside = self.client.scheduler.address.startswith("inproc")
+        inside = self.place.startswith("inproc")
+        mlflow = None if inside else ScriptRuns().describe()
         return Common(
             run=self.name,
             version=dioptra_version(),
             python=sys.version_info[:2],
             flow=self.run.flow.name,
             values=pack_values(self.run),
-            code=None if inside else collect_code(),
-            mlflow=None if inside else ScriptRuns().describe(),
+            code=None if inside else _code_for(mlflow),
+            mlflow=mlflow,
         )
 
     def _hand_over(self, index: int, completed: Any) -> None:
@@ -134,7 +136,7 @@ class Driving:
         What waits for them has come back with the same error, and is handed over anew when it is known what they are.
         """
         lost, self.lost = self.lost, {}
-        behind = {index for each in lost for index in self._behind(each)}
+        behind = self._behind(lost)
         for index in sorted(lost.keys() - behind):
             self._hand_over(index, completed)
             while self.waiting:
@@ -176,13 +178,14 @@ class Driving:
             f"the Dask cluster at {self.place} is gone, and flow {self.run.flow.name!r} with it"
         )
 
-    def _behind(self, index: int) -> Iterator[int]:
-        """Give the tasks that depend on one, directly or not."""
-        found = {index}
-        for other in range(index + 1, len(self.run.order)):
-            if any(self.places[source] in found for source in self._upstream(self.run.order[other])):
-                found.add(other)
-                yield other
+    def _behind(self, places: Iterable[int]) -> set[int]:
+        """Return the tasks that depend on some, directly or not."""
+        found, behind = set(places), set[int]()
+        for index, task in enumerate(self.run.order):
+            if any(self.places[source] in found for source in self._upstream(task)):
+                found.add(index)
+                behind.add(index)
+        return behind
 
     def _end(self) -> None:
         """End what still runs on the cluster."""
@@ -190,6 +193,13 @@ class Driving:
             self.client.cancel([future for future in self.futures if future is not None], force=True)
         with suppress(Exception):
             self.client.run(end_tasks, self.name, wait=False)
+
+
+def _code_for(mlflow: Mapping[str, str] | None) -> Code:
+    """Return the code that is sent; a process works for one code and one store of MLflow at a time."""
+    code = collect_code()
+    turn = f"{code.sha256} {mlflow['tracking_uri'] if mlflow else ''}"
+    return code._replace(sha256=sha256(turn.encode()).hexdigest())
 
 
 def _give(value: Any) -> Any:

@@ -1,4 +1,4 @@
-"""The executor that a name, an address or a client of Dask stands for."""
+"""The executor that a name, or an address, a client or a cluster of Dask stands for."""
 
 from __future__ import annotations
 
@@ -12,27 +12,26 @@ from dioptra.flow import Executor
 __all__ = ["named"]
 
 _NAMES = ("sequential", "threads", "dask")
-_INSECURE = "insecure+"
 
 
 def named(chosen: Any) -> Executor:
     """Return the executor that something stands for; see `Flow.run`.
 
     Raises:
-        FlowError: It stands for none.
+        FlowError: It stands for none, or for a cluster that cannot be used.
         RefusedError: An address is not safe to use.
         DaskDependencyError: It stands for Dask, which is not installed.
     """
     if isinstance(chosen, str):
         return _of_text(chosen)
-    if type(chosen).__module__.partition(".")[0] == "distributed":
+    if _is_of_dask(chosen):
         return _dask(chosen)
     raise _unknown(chosen)
 
 
 def _of_text(chosen: str) -> Executor:
     if "://" in chosen:
-        return _dask(chosen.removeprefix(_INSECURE), insecure=chosen.startswith(_INSECURE))
+        return _dask(chosen)
     name, colon, number = chosen.partition(":")
     if name in ("threads", "dask") and colon:
         if not re.fullmatch(r"[1-9][0-9]{0,3}", number):
@@ -43,6 +42,12 @@ def _of_text(chosen: str) -> Executor:
     if name == "dask":
         return _dask()
     raise _unknown(chosen)
+
+
+def _is_of_dask(chosen: Any) -> bool:
+    """Tell whether something is a client of Dask, or looks after a cluster; nothing is imported for that."""
+    kinds = {kind.__module__.partition(".")[0] for kind in type(chosen).__mro__}
+    return "distributed" in kinds or isinstance(getattr(chosen, "scheduler_address", None), str)
 
 
 def _dask(*args: Any, **options: Any) -> Executor:

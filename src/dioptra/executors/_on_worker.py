@@ -6,7 +6,8 @@ import sys
 import threading
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextvars import ContextVar
 from dataclasses import dataclass
 from functools import cache
 from importlib import metadata
@@ -26,7 +27,10 @@ from dioptra.flow._options import Policy
 from dioptra.flow._signature import Spec, spec_of
 from dioptra.tracking import joined_elsewhere
 
-__all__ = ["Call", "Common", "Name", "Taken", "dioptra_version", "end_tasks", "pack_call", "run_task"]
+__all__ = ["ON_WORKER", "Call", "Common", "Name", "Taken", "dioptra_version", "end_tasks", "pack_call", "run_task"]
+
+
+ON_WORKER: ContextVar[bool] = ContextVar("dioptra_on_worker", default=False)  # whether a task of a cluster runs here
 
 
 class Common(NamedTuple):
@@ -99,7 +103,7 @@ def _run(call: bytes, common: Common, upstream: tuple[Outcome, ...]) -> Outcome:
         flow = cast(
             Flow, _FlowOfOne(common.flow, {task: node} | {source: Node(0, source.slug or "") for source in states})
         )
-        run = Run(flow, common.values.open(), heard.append, (task,), _pause)  # type: ignore[arg-type]
+        run = Run(flow, _Values(common.values), heard.append, (task,), _pause(common))  # type: ignore[arg-type]
         run.states.update(states)
         run.settle_here(task)
         return _packed(heard)
@@ -150,6 +154,28 @@ class _Sent(Task):
         return spec_of(Task.run, method=True)._replace(positional=self._positional)
 
 
+class _Values(Mapping[str, Any]):
+    """The values of the flow's parameters, unpacked when a task looks at them."""
+
+    def __init__(self, packed: Parcel) -> None:
+        self._packed = packed
+        self._opened: Mapping[str, Any] | None = None
+
+    def __getitem__(self, name: str) -> Any:
+        return self._values()[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._values())
+
+    def __len__(self) -> int:
+        return len(self._values())
+
+    def _values(self) -> Mapping[str, Any]:
+        if self._opened is None:
+            self._opened = self._packed.open()
+        return self._opened
+
+
 class _FlowOfOne:
     """The part of a flow that a run of one task asks for."""
 
@@ -176,11 +202,12 @@ class _Process:
         with self._lock:
             running = self._running.setdefault(run, Running())
             self._counts[run] += 1
-        token = RUNNING.set(running)
+        token, inside = RUNNING.set(running), ON_WORKER.set(True)
         try:
             yield running
         finally:
             RUNNING.reset(token)
+            ON_WORKER.reset(inside)
             with self._lock:
                 self._counts[run] -= 1
                 if not self._counts[run]:
@@ -193,13 +220,17 @@ class _Process:
         if running is not None:
             running.interrupt()
 
-    def code(self, code: Code | None) -> Any:
+    def code(self, code: Code | None) -> AbstractContextManager[None]:
         """Return a context in which the code that was sent is found."""
         if code is None:
             return nullcontext()
         with self._lock:
             self._shelf = self._shelf or Shelf(_scratch_folder())
         return self._shelf.using(code)
+
+    def aside(self, code: Code | None) -> AbstractContextManager[None]:
+        """Return a context in which others have their turn."""
+        return nullcontext() if code is None or self._shelf is None else self._shelf.aside(code)
 
 
 _HERE = _Process()
@@ -214,13 +245,18 @@ def _scratch_folder() -> str | None:
         return None
 
 
-def _pause(seconds: float) -> None:
-    """Wait, and let the worker run another task meanwhile."""
-    from distributed import rejoin, secede
+def _pause(common: Common) -> Callable[[float], None]:
+    """Return what waits, and lets the worker run other tasks meanwhile, also such of other code."""
 
-    secede()
-    sleep(seconds)
-    rejoin()
+    def pause(seconds: float) -> None:
+        from distributed import rejoin, secede
+
+        with _HERE.aside(common.code):
+            secede()
+            sleep(seconds)
+            rejoin()
+
+    return pause
 
 
 @cache

@@ -6,6 +6,7 @@ the code of this part alone, once the modules that it may need are there: the cl
 
 from __future__ import annotations
 
+from pickle import PickleBuffer
 from typing import Any, NamedTuple, Self
 
 import cloudpickle  # inside the trust line: see above
@@ -15,19 +16,18 @@ from dioptra.flow._attempt import describe
 
 __all__ = ["Outcome", "Parcel", "Retried", "outcome_of", "pack_error", "state_of"]
 
-_PROTOCOL = 5  # large buffers, as those of arrays, are not copied
+_PROTOCOL = 5  # large buffers, as those of arrays, are not copied when they are packed
+_CHAIN = 10  # causes of an exception that are packed with it
 
 
 class Parcel:
-    """A value that was packed; in the process that packed it, the value itself is at hand."""
+    """A value that was packed."""
 
-    __slots__ = ("_buffers", "_data", "_opened", "_value")
+    __slots__ = ("_buffers", "_data")
 
     def __init__(self, data: bytes, buffers: list[Any]) -> None:
         self._data = data
         self._buffers = buffers
-        self._opened = False
-        self._value: Any = None
 
     @classmethod
     def of(cls, value: Any) -> Self:
@@ -37,37 +37,64 @@ class Parcel:
             Exception: It cannot be packed; of any kind, because classes decide how they are packed.
         """
         buffers: list[Any] = []
-        parcel = cls(cloudpickle.dumps(value, protocol=_PROTOCOL, buffer_callback=buffers.append), buffers)
-        parcel._opened, parcel._value = True, value
-        return parcel
+        return cls(cloudpickle.dumps(value, protocol=_PROTOCOL, buffer_callback=buffers.append), buffers)
 
     def open(self) -> Any:
-        """Return the value; it raises what unpacking raises."""
-        if not self._opened:
-            value = cloudpickle.loads(self._data, buffers=self._buffers)
-            self._value = value.whole() if isinstance(value, _Error) else value
-            self._opened = True
-        return self._value
+        """Return the value, each time another copy: what one task does to it, no other one sees.
+
+        Raises:
+            Exception: It cannot be unpacked here; of any kind, as above.
+        """
+        value = cloudpickle.loads(self._data, buffers=[bytearray(_raw(each)) for each in self._buffers])
+        return value.whole() if isinstance(value, _Error) else value
 
     def __reduce_ex__(self, protocol: Any) -> tuple[Any, ...]:
         if protocol < _PROTOCOL:  # whoever packs it this way has no word for buffers
-            return Parcel, (self._data, [bytes(buffer) for buffer in self._buffers])
+            return Parcel, (self._data, [bytes(_raw(each)) for each in self._buffers])
         return Parcel, (self._data, self._buffers)
 
     def __sizeof__(self) -> int:
-        return len(self._data) + sum(memoryview(buffer).nbytes for buffer in self._buffers)
+        return len(self._data) + sum(_raw(each).nbytes for each in self._buffers)
+
+
+def _raw(buffer: Any) -> memoryview:
+    """Return the bytes of a buffer as they lie in memory, in whatever order the array has its axes."""
+    return buffer.raw() if isinstance(buffer, PickleBuffer) else memoryview(buffer)
+
+
+class _Made(NamedTuple):
+    """An exception of a class that pickle cannot make again, because it is made with other arguments than it keeps."""
+
+    kind: type[BaseException]
+    args: tuple[Any, ...]
+    attributes: dict[str, Any]
+
+    def again(self) -> BaseException:
+        error = self.kind.__new__(self.kind, *self.args)
+        error.args = self.args
+        error.__dict__.update(self.attributes)
+        return error
 
 
 class _Error(NamedTuple):
-    """An exception with its traceback, which pickle leaves behind."""
+    """An exception, with what pickle leaves behind: its traceback and its causes."""
 
-    error: BaseException
+    error: BaseException | _Made
     traceback: dict[str, Any] | None
+    cause: _Error | None
+    explicit: bool  # whether it was raised `from` its cause
 
     def whole(self) -> BaseException:
         from tblib import Traceback  # comes with Dask
 
-        return self.error.with_traceback(Traceback.from_dict(self.traceback).as_traceback() if self.traceback else None)
+        error = self.error.again() if isinstance(self.error, _Made) else self.error
+        cause = self.cause.whole() if self.cause else None
+        if self.explicit:
+            error.__cause__ = cause
+        else:
+            error.__context__ = cause
+        traceback = Traceback.from_dict(self.traceback).as_traceback() if self.traceback else None
+        return error.with_traceback(traceback)
 
 
 class Retried(NamedTuple):
@@ -113,14 +140,29 @@ def state_of(outcome: Outcome) -> State:
 
 
 def pack_error(error: BaseException) -> Parcel:
-    """Pack an exception with its traceback; one that cannot be packed and unpacked again leaves its words."""
+    """Pack an exception with its traceback and its causes; of one that cannot be packed, its words remain."""
+    return Parcel.of(_kept(error, _CHAIN))
+
+
+def _kept(error: BaseException, left: int) -> _Error:
     from tblib import Traceback
 
     trace = Traceback(error.__traceback__).as_dict() if error.__traceback__ else None
-    try:
-        parcel = Parcel.of(_Error(error, trace))
-        cloudpickle.loads(parcel._data, buffers=parcel._buffers)
-    except Exception:
-        parcel = Parcel.of(_Error(RuntimeError(describe(error)), trace))
-    parcel._value = error
-    return parcel
+    shown = None if error.__suppress_context__ else error.__context__
+    cause = error.__cause__ or shown
+    kept = _kept(cause, left - 1) if cause is not None and left else None
+    return _Error(_portable(error), trace, kept, error.__cause__ is not None)
+
+
+def _portable(error: BaseException) -> BaseException | _Made:
+    """Return what can be packed and unpacked of an exception by itself."""
+    made = _Made(type(error), error.args, error.__dict__)
+    for candidate in (error, made):
+        try:
+            again = cloudpickle.loads(cloudpickle.dumps(candidate, protocol=_PROTOCOL))
+            again = again.again() if isinstance(again, _Made) else again
+            if str(again) == str(error):
+                return candidate
+        except Exception:  # noqa: S112  # as its class decides
+            continue
+    return RuntimeError(describe(error))

@@ -93,7 +93,7 @@ class _Pool:
         self._size = size
         self._calls: SimpleQueue[_Call | None] = SimpleQueue()
         self._threads: list[threading.Thread] = []
-        self._running = RUNNING.get() or Running()  # that of the flow around this one ends this one's tasks, too
+        self._running = Running(around=RUNNING.get())
         self._runs = ScriptRuns()
         token = RUNNING.set(self._running)
         self._context = copy_context()
@@ -121,6 +121,7 @@ class _Pool:
         """Let the threads go."""
         for _ in self._threads:
             self._calls.put(None)
+        self._running.close()
         self._runs.hand_back()
 
     def interrupt(self) -> None:

@@ -6,6 +6,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 from dioptra import settings
+from dioptra.flow._events import CONTEXT
 
 if TYPE_CHECKING:
     from dioptra.flow._run import Run
@@ -38,13 +39,15 @@ class Sequential:
 def executor_of(chosen: Any = None) -> Executor:
     """Return the executor that a name, an address or an object stands for; by default that of `DIOPTRA_EXECUTOR`.
 
+    A flow that runs inside a task runs one task after the other, unless it says otherwise.
+
     Raises:
         FlowError: There is no such executor.
         RefusedError: An address is not safe to use.
         BaseOptionalDependencyError: It needs a package that is not installed.
     """
-    if chosen is None:
-        chosen = settings.get("executor")
+    if chosen is None:  # a flow inside a task has the task's thread to itself
+        chosen = settings.get("executor") if CONTEXT.get() is None else "sequential"
     if chosen == "sequential":
         return Sequential()
     if isinstance(chosen, Executor) and not isinstance(chosen, type):

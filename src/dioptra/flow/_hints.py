@@ -4,19 +4,22 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable
-from functools import partial
+from functools import lru_cache, partial
 from types import SimpleNamespace
 from typing import Any, get_type_hints
 from weakref import ref
 
 __all__ = ["Hints"]
 
+_LRU_CACHE = type(lru_cache(len))
+
 
 class Hints(dict[str | None, Any]):
     """The types of a function's arguments by name, and under None that of its result.
 
     Each is resolved when it is first asked for, and by itself. What has no annotation is `Any`, and so is what has one
-    that says nothing here, such as a name that only type checkers import.
+    that says nothing here, such as a name that only type checkers import. A function that a decorator has wrapped has
+    the annotations of the one inside, and both take and return what the decorator likes.
     """
 
     def __init__(self, fn: Any, signature: inspect.Signature, var_keyword: str | None) -> None:
@@ -28,10 +31,10 @@ class Hints(dict[str | None, Any]):
             var_keyword: The name of its `**kwargs`.
         """
         super().__init__()
-        self._signature = signature
+        function = _annotated(fn)
+        self._signature = inspect.Signature() if _annotated(_called(function)) is None else signature
         self._var_keyword = var_keyword
-        self._function = _weakly(_innermost(fn))
-        self._is_turned = _is_generator(self._function()) and not _is_generator(fn)
+        self._function = _weakly(function)
 
     def __missing__(self, name: str | None) -> Any:
         if name is None:
@@ -49,10 +52,7 @@ class Hints(dict[str | None, Any]):
 
     def _result(self) -> Any:
         function = self._function()
-        if isinstance(function, type):
-            return function
-        # A decorator has made something else of a generator, such as a context manager.
-        return Any if self._is_turned else self._resolved(self._signature.return_annotation)
+        return function if isinstance(function, type) else self._resolved(self._signature.return_annotation)
 
     def _resolved(self, annotation: Any, *, optional: bool = False) -> Any:
         if annotation is inspect.Parameter.empty:
@@ -65,15 +65,29 @@ class Hints(dict[str | None, Any]):
             return Any
 
 
-def _innermost(fn: Any) -> Any:
-    """Return the function or class whose annotations the signature shows, without what is wrapped around it."""
-    while isinstance(fn, partial) or hasattr(fn, "__wrapped__"):
-        fn = inspect.unwrap(fn.func if isinstance(fn, partial) else fn)
-    return fn
+def _annotated(fn: Any) -> Any:
+    """Return the function or class whose annotations hold for another, which is often itself; None if none need to."""
+    while fn is not None:
+        if isinstance(fn, partial) and getattr(fn, "__wrapped__", fn.func) is fn.func:
+            fn = fn.func
+        elif not hasattr(fn, "__wrapped__"):
+            return fn
+        else:
+            fn = fn.__wrapped__ if _changes_nothing(fn) else None
+    return None
 
 
-def _is_generator(fn: Any) -> bool:
-    return inspect.isgeneratorfunction(fn)
+def _changes_nothing(wrapper: Any) -> bool:
+    """Tell whether a wrapper is known to pass on arguments and result as they are."""
+    module = getattr(wrapper, "__globals__", {}).get("__name__")  # `__module__` is that of the wrapped function
+    return isinstance(wrapper, (_LRU_CACHE, staticmethod)) or module == "dioptra.sdk.utilities.decorators"
+
+
+def _called(fn: Any) -> Any:
+    """Return the function that runs when a function, a class or an object is called."""
+    if hasattr(fn, "__globals__"):
+        return fn
+    return getattr(fn, "__init__" if isinstance(fn, type) else "__call__", None)
 
 
 def _weakly(fn: Any) -> Callable[[], Any]:
@@ -85,6 +99,4 @@ def _weakly(fn: Any) -> Callable[[], Any]:
 
 def _namespace(fn: Any) -> dict[str, Any]:
     """Return what the annotations of a function, a class or an object that can be called may name."""
-    if not hasattr(fn, "__globals__"):
-        fn = getattr(fn, "__init__" if isinstance(fn, type) else "__call__", None)
-    return getattr(fn, "__globals__", {})
+    return getattr(_annotated(_called(fn)), "__globals__", {})

@@ -7,52 +7,69 @@ import os
 import shutil
 import sys
 import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import closing, contextmanager
 from time import monotonic
 from typing import TextIO
 
-from dioptra.flow._events import Event, FlowStarted, Listener, TaskRetrying, TaskSettled
+from dioptra.flow._events import Event, FlowStarted, Listener, TaskSettled
 
 __all__ = ["progress_line"]
 
 _AFTER = 2.0  # seconds that a flow takes before there is a line
 _EACH = 0.5  # seconds between two looks
 _ERASE = "\r\x1b[K"
+_ONLY = threading.Lock()  # held by the flow that may show a line: others run inside it, or at the same time
 
 
 @contextmanager
 def progress_line() -> Iterator[list[Listener]]:
     """Show how far a flow is on standard error, if that is a terminal and the log does not say it already.
 
-    Yields the listener that has to be told, if there is a line, before anything is logged.
+    Yields the listener that has to be told, if there is a line.
     """
-    if not _is_wanted(sys.stderr):
+    stream = sys.stderr
+    if not _is_terminal(stream) or _is_told_otherwise() or not _ONLY.acquire(blocking=False):
         yield []
         return
-    line = _Line(sys.stderr)
     try:
-        yield [line]
+        with closing(_Line(stream)) as line:
+            yield [line]
     finally:
-        line.close()
+        _ONLY.release()
 
 
-def _is_wanted(stream: TextIO | None) -> bool:
-    if stream is None or not stream.isatty() or os.environ.get("TERM", "dumb") == "dumb":
+def _is_terminal(stream: TextIO | None) -> bool:
+    try:
+        return stream is not None and stream.isatty() and os.isatty(stream.fileno())
+    except (AttributeError, OSError, ValueError):  # whatever a script has put there
         return False
+
+
+def _terminals() -> Iterable[TextIO]:
+    """Return the streams through which the process writes to terminals, each once."""
+    streams = (sys.stdout, sys.stderr, sys.__stdout__, sys.__stderr__)
+    return {id(each): each for each in streams if each is not None and _is_terminal(each)}.values()
+
+
+def _is_told_otherwise() -> bool:
     logger = logging.getLogger("dioptra.flow")
-    return not (logger.isEnabledFor(logging.INFO) and logger.hasHandlers())
+    told = logger.isEnabledFor(logging.INFO) and logger.hasHandlers()
+    return told or os.environ.get("TERM", "dumb") == "dumb"
 
 
 class _Line:
     def __init__(self, stream: TextIO) -> None:
-        self._stream = stream
-        self._lock = threading.Lock()
+        self._file, self._encoding = stream.fileno(), getattr(stream, "encoding", None) or "utf-8"
+        self._process = os.getpid()
+        self._lock = threading.RLock()  # a handler of signals may write while this thread holds it
         self._over = threading.Event()
         self._start = monotonic()
         self._flow, self._tasks, self._settled, self._failed = "", 0, 0, 0
         self._shown = False
+        self._free = True  # nothing else stands in the row of the cursor
         self._ticking: threading.Thread | None = None
+        self._watched = [self._watch(each) for each in _terminals()]
 
     def __call__(self, event: Event) -> None:
         if isinstance(event, FlowStarted):
@@ -60,17 +77,15 @@ class _Line:
         elif isinstance(event, TaskSettled):
             self._settled += 1
             self._failed += event.state.is_failed()
-            if event.state.is_failed():
-                self._erase()  # the log has a word about it
-        elif isinstance(event, TaskRetrying):
-            self._erase()
 
     def close(self) -> None:
         """Take the line away."""
         self._over.set()
+        self._erase()
+        for leave in self._watched:
+            leave()
         if self._ticking is not None:
             self._ticking.join()
-        self._erase()
 
     def _begin(self, event: FlowStarted) -> None:
         self._flow, self._tasks = event.flow, event.tasks
@@ -88,8 +103,9 @@ class _Line:
         seconds = f"{monotonic() - self._start:.0f} s"
         text = f"flow {self._flow!r}: {self._settled} of {self._tasks} tasks{failed}, {seconds}"
         with self._lock:
-            self._shown = True
-            self._write(_ERASE + text[: shutil.get_terminal_size().columns - 1])
+            if self._free and not self._over.is_set():
+                self._shown = True
+                self._write(_ERASE + text[: shutil.get_terminal_size().columns - 1])
 
     def _erase(self) -> None:
         with self._lock:
@@ -98,8 +114,34 @@ class _Line:
                 self._write(_ERASE)
 
     def _write(self, text: str) -> None:
+        """Write past all streams, which may have locks of their own."""
         try:
-            self._stream.write(text)
-            self._stream.flush()
-        except (OSError, ValueError):  # the terminal has gone
+            os.write(self._file, text.encode(self._encoding, "replace"))
+        except OSError:  # the terminal has gone
             self._over.set()
+
+    def _watch(self, stream: TextIO) -> Callable[[], None]:
+        """Erase the line before anything is written to a stream, and return what ends that.
+
+        Its method is replaced, not the stream, which handlers of logs and others have in hand already.
+        """
+        own, write = getattr(stream, "__dict__", {}), stream.write
+        before = {"write": own["write"]} if "write" in own else {}
+
+        def erase_and_write(text: str) -> int:
+            if not text or self._over.is_set() or os.getpid() != self._process:  # a fork may have left the lock taken
+                return write(text)
+            with self._lock:
+                self._erase()
+                self._free = False
+            written = write(text)
+            self._free = text.endswith(("\n", "\r"))
+            return written
+
+        def leave() -> None:
+            if own.get("write") is erase_and_write:
+                del own["write"]
+                own.update(before)
+
+        own["write"] = erase_and_write
+        return leave

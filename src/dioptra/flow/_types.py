@@ -1,14 +1,15 @@
 """Types as annotations name them: whether a value of one may be of another, what its parts are, how it is written.
 
-Only what is certainly wrong does not fit: a value that is declared as a base class may be of the class that is wanted.
+Only what is certainly wrong does not fit: a value that is declared as a base class may be of the class that is wanted,
+and a function takes more than it says when NumPy, `open` and the like, to which it passes it on, do.
 """
 
 from __future__ import annotations
 
 import collections
-import sys
 from collections import abc
 from collections.abc import Iterator
+from enum import Enum
 from functools import lru_cache
 from inspect import formatannotation, isabstract
 from itertools import product
@@ -23,6 +24,9 @@ _SEQUENCES = frozenset({list, tuple, collections.deque, abc.Sequence, abc.Mutabl
 _MAPPINGS = frozenset({dict, collections.defaultdict, collections.OrderedDict, abc.Mapping, abc.MutableMapping})
 _OTHERS = frozenset({set, frozenset, abc.Set, abc.MutableSet, abc.Collection, abc.Iterable, abc.Iterator})
 _CONTAINERS = _SEQUENCES | _MAPPINGS | _OTHERS
+_ARRAY_LIKE = frozenset(
+    {list, tuple, range, set, frozenset, collections.deque, GeneratorType, map, filter, zip, enumerate, reversed}
+)
 _WELL_KNOWN = (str, bytes, tuple, list, dict, set, frozenset, range, FunctionType, GeneratorType)
 _BYTES = (bytes, bytearray, memoryview)
 _MADE_IN_PYTHON = 1 << 9  # the flag of classes that a `class` statement made
@@ -31,7 +35,14 @@ _MADE_IN_PYTHON = 1 << 9  # the flag of classes that a `class` statement made
 @lru_cache(maxsize=4096)
 def fits(given: Any, taken: Any) -> bool:
     """Tell whether a value that is declared as one type may be one of another."""
-    return any(_fits(*pair) for pair in product(_members(given), _members(taken)))
+    return any(_fits(*pair) for pair in product(_members(given), _taken(taken)))
+
+
+def _taken(hint: Any) -> Iterator[Any]:
+    """Give what fits a type: one of several literals is often read from text."""
+    yield from _members(hint)
+    if any(get_origin(member) is Literal for member in _flat(hint)):
+        yield str
 
 
 def _fits(given: Any, taken: Any) -> bool:
@@ -41,18 +52,24 @@ def _fits(given: Any, taken: Any) -> bool:
 
 def _members(hint: Any) -> Iterator[Any]:
     """Give what a union consists of, and what stands behind a name or a literal."""
+    for member in _flat(hint):
+        if get_origin(member) is Literal:
+            yield from map(type, get_args(member))
+        else:
+            yield member
+
+
+def _flat(hint: Any) -> Iterator[Any]:
     origin = get_origin(hint)
-    if origin is Literal:
-        yield from map(type, get_args(hint))
-    elif origin in (Union, UnionType):
+    if origin in (Union, UnionType):
         for member in get_args(hint):
-            yield from _members(member)
+            yield from _flat(member)
     elif origin is Annotated:
-        yield from _members(get_args(hint)[0])
+        yield from _flat(get_args(hint)[0])
     elif isinstance(hint, NewType):
-        yield from _members(hint.__supertype__)
+        yield from _flat(hint.__supertype__)
     elif type(alias := origin or hint).__name__ == "TypeAliasType":
-        yield from _members(alias.__value__)
+        yield from _flat(alias.__value__)
     else:
         yield NoneType if hint is None else hint
 
@@ -72,9 +89,9 @@ def _may_be(kind: type, wanted: type) -> bool:
         issubclass(kind, wanted)
         or issubclass(wanted, kind)
         or issubclass(wanted, BaseException)  # which stands in place of the result after a failure
-        or (_is_number(kind) and _is_number(wanted))
+        or (_is_array_like(kind) and _is_array_like(wanted))
         or (issubclass(kind, _BYTES) and issubclass(wanted, _BYTES))
-        or (issubclass(kind, PathLike) and issubclass(wanted, str))  # functions that open files take either
+        or _stands_for(kind, wanted)
         or any(issubclass(each, kind) and issubclass(each, wanted) for each in _WELL_KNOWN)
         or _has_methods_of(kind, wanted)
         or _has_methods_of(wanted, kind)
@@ -83,9 +100,38 @@ def _may_be(kind: type, wanted: type) -> bool:
     )
 
 
+def _is_array_like(kind: type) -> bool:
+    """Tell whether it is an array, or something that NumPy makes one of: numbers, and what can be gone through."""
+    bases = kind.__mro__  # to `issubclass`, text is a Sequence
+    return (
+        _is_number(kind)
+        or hasattr(kind, "__array__")  # pandas, torch, TensorFlow
+        or not _ARRAY_LIKE.isdisjoint(bases)
+        or (abc.Iterable in bases and abc.Mapping not in bases)
+        or _is_named(kind, "scipy.sparse.", "jax.Array", "array.array")
+    )
+
+
 def _is_number(kind: type) -> bool:
-    numpy = sys.modules.get("numpy")
-    return issubclass(kind, Number) or (numpy is not None and issubclass(kind, numpy.generic))
+    return issubclass(kind, Number) or _is_named(kind, "numpy.generic")
+
+
+def _stands_for(kind: type, wanted: type) -> bool:
+    """Tell whether a function that says it takes the one is often written to be given the other as well."""
+    return (
+        (issubclass(kind, PathLike) and issubclass(wanted, str))
+        or (issubclass(kind, str) and issubclass(wanted, PathLike))
+        or (issubclass(kind, (str, int)) and issubclass(wanted, Enum))
+        or (issubclass(kind, (str, type)) and _is_named(wanted, "numpy.dtype"))
+        or (_is_named(kind, "numpy.dtype") and issubclass(wanted, (str, type)))
+        or (issubclass(kind, (str, int)) and _is_named(wanted, "torch.device"))
+        or (_is_number(kind) and _is_named(wanted, "numpy.random."))  # a seed
+    )
+
+
+def _is_named(kind: type, *starts: str) -> bool:
+    """Tell whether the name of a class or of one of its bases starts so, without importing what it comes from."""
+    return any(f"{each.__module__}.{each.__qualname__}".startswith(starts) for each in kind.__mro__)
 
 
 def _has_methods_of(kind: type, abstract: type) -> bool:

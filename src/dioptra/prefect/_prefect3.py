@@ -5,14 +5,14 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import cache
-from types import new_class
+from types import NoneType, new_class
 from typing import Any
 
 from dioptra.errors import FlowError, NoActiveFlowError, TaskDefinitionError, TaskNotIterableError, suggest
 from dioptra.flow import task
 from dioptra.flow._options import Policy, policy_of
 from dioptra.flow._signature import Spec, spec_of
-from dioptra.prefect._bridge import in_prefect_3
+from dioptra.prefect._bridge import in_prefect_3, task_kinds
 from dioptra.prefect._prefect3_log import show_logs
 
 __all__ = ["submit", "task_of_3"]
@@ -52,10 +52,11 @@ def submit(fn: Callable[..., Any], description: str, args: tuple[Any, ...], kwar
         TypeError: The arguments do not fit the function.
         TaskDefinitionError: The function cannot be a task, or `task_args` do not fit one of Prefect 3.
         AttributeError: There is nothing of that name that `task_args` could set.
-        FlowError: A flow was given.
+        FlowError: A flow was given, or the upstream tasks are no list.
     """
     call = dict(kwargs)
-    upstream, task_args = call.pop("upstream_tasks", None), dict(call.pop("task_args", None) or {})
+    upstream = _listed(call.pop("upstream_tasks", None))
+    task_args = _mapped(fn.__name__, call.pop("task_args", None))
     if call.pop("flow", None) is not None:
         raise FlowError(
             f"task {fn.__name__!r} was called with a flow, but Prefect 3 submits to the one that is running",
@@ -67,6 +68,27 @@ def submit(fn: Callable[..., Any], description: str, args: tuple[Any, ...], kwar
     nout = task_args.pop("nout", None)
     made = task_of_3(fn, description, **_options(fn.__name__, task_args))
     return _submitted(made, spec.nout if nout is None else nout, args, call, upstream)
+
+
+def _listed(upstream: Any) -> list[Any] | None:
+    """Return what a call waits for as a list, also when it is a single future, which Prefect could not iterate over."""
+    if upstream is None:
+        return None
+    if isinstance(upstream, task_kinds()):
+        return [upstream]
+    if isinstance(upstream, (str, bytes, Mapping)) or not isinstance(upstream, Iterable):
+        raise FlowError(
+            f"upstream_tasks={upstream!r:.300} is not a list of tasks", hint="write upstream_tasks=[first, second]"
+        )
+    return list(upstream)
+
+
+def _mapped(name: str, task_args: Any) -> dict[str, Any]:
+    if not isinstance(task_args, (Mapping, NoneType)):
+        raise TaskDefinitionError(
+            f"task {name!r} has task_args={task_args!r:.300}", hint='write task_args={"name": "train"}'
+        )
+    return dict(task_args or {})
 
 
 def _checked(fn: Callable[..., Any], args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Spec:
@@ -139,7 +161,7 @@ def _submitted(made: Any, nout: int | None, args: tuple[Any, ...], kwargs: Mappi
     """Submit a call, and return its future, whose items are futures too: of small tasks that take them out."""
     if not in_prefect_3():
         raise NoActiveFlowError(f"task {made.name!r} was used when its flow of Prefect 3 had ended")
-    future = made.submit(*args, **kwargs, wait_for=None if upstream is None else list(upstream))
+    future = made.submit(*args, **kwargs, wait_for=upstream)
     future.__class__ = _with_items(future.__class__)  # a kind of Prefect's, by which Prefect finds it in arguments
     future.dioptra_name, future.dioptra_nout = made.name, nout
     return future

@@ -57,14 +57,22 @@ def call_task(package: str, plugin: str, func: str | None = None, *args: Any, **
     """
     found = info(package, plugin, func)
     add, here = _way(kwargs.get("flow"))
-    _check_kind([*args, *kwargs.values()], found.func_name, here)
+    if here:
+        _check_kind([*args, *kwargs.values()], found.func_name, here)
     try:
         return add(found, args, kwargs)
     except NoActiveFlowError as error:
         raise NoActiveFlowError(
             f"call_task({package!r}, {plugin!r}, {found.func_name!r}) was called outside of any flow",
-            hint="call it inside `with Flow(...):`, or use pyplugs.call to run it now",
+            hint=f"call it inside `with Flow(...):`, or use pyplugs.call to run it now{_of_threads()}",
         ) from error
+
+
+def _of_threads() -> str:
+    """Return what else a script of Prefect 3 may have done, whose flow is known by the context of a thread."""
+    if not prefect.task_kinds() or prefect.prefect_1() is not None:
+        return ""
+    return "; in a flow of Prefect 3, call it in the flow's own thread or in a task, where its contextvars are"
 
 
 def _way(flow: object) -> tuple[Callable[..., FunctionTask], str]:
@@ -73,7 +81,7 @@ def _way(flow: object) -> tuple[Callable[..., FunctionTask], str]:
         return _add_to_prefect, "Prefect"
     if not isinstance(flow, Flow) and active_flow() is None and prefect.in_prefect_3():
         return _submit, "Prefect"
-    return _add, "Dioptra"
+    return _add, "" if flow is None and active_flow() is None else "Dioptra"
 
 
 def _add(found: PluginInfo, args: tuple[Any, ...], kwargs: dict[str, Any]) -> FunctionTask:

@@ -1,7 +1,8 @@
 """The active run of MLflow in threads that work for another one: what they log reaches the run of that one.
 
 MLflow keeps the active runs of each thread to itself. A thread that runs tasks is given those of the thread that runs
-the flow, for as long as a task takes: a task then finds what it would have found there.
+the flow, for as long as a task takes: a task then finds what it would have found there. A thread that such a thread
+starts with a copy of its context finds them as well.
 """
 
 from __future__ import annotations
@@ -11,8 +12,11 @@ import sys
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from contextvars import ContextVar
+from importlib.abc import MetaPathFinder
 from importlib.util import find_spec
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 from dioptra import settings
@@ -23,13 +27,11 @@ __all__ = ["ScriptRuns", "joined_elsewhere"]
 
 _FLUENT = "mlflow.tracking.fluent"
 _LOCK = threading.RLock()  # held while a run is started because a task logs and there is none
+_GIVEN: ContextVar[Callable[[], list[Any]] | None] = ContextVar("dioptra_mlflow_runs", default=None)
 
 
 class ScriptRuns:
-    """The runs of MLflow that are active in the thread that makes this object; in others, `joined` gives them.
-
-    A process that has not imported MLflow pays nothing.
-    """
+    """The runs of MLflow that are active in the thread that makes this object; in others, `joined` gives them."""
 
     def __init__(self) -> None:
         fluent = sys.modules.get(_FLUENT)
@@ -48,16 +50,15 @@ class ScriptRuns:
     @contextmanager
     def joined(self) -> Iterator[None]:
         """Let this thread have these runs active inside the block; one that it leaves open becomes the script's."""
-        fluent = sys.modules.get(_FLUENT)
-        given = _Stack(self.active)
-        if fluent is not None:
-            _share(fluent)
-            fluent._active_run_stack.set(given)
-        before = list(given)
+        before = list(self.active)
         try:
-            yield
+            with _given(lambda: _OfScript(self.active)):
+                try:
+                    yield
+                finally:
+                    self._take_back(before)
         finally:
-            self._take_back(before)
+            _forget()
 
     def hand_back(self) -> None:
         """Let runs that tasks have started be active in this thread, that of the script."""
@@ -70,39 +71,72 @@ class ScriptRuns:
         if fluent is None:
             return
         now = fluent._active_run_stack.get()
-        fluent._active_run_stack.set([])
         with _LOCK:
             ended = _ids(before) - _ids(now)
             kept = [run for run in self.active if run.info.run_id not in ended]
             self.active[:] = kept + [run for run in now if run.info.run_id not in _ids(kept)]
 
 
-class _Stack(list[Any]):
-    """The runs that are active in a thread that works for another; it knows the list of that one."""
+@contextmanager
+def joined_elsewhere(given: Mapping[str, str] | None) -> Iterator[None]:
+    """Let what logs in this thread, of a process that works for a script elsewhere, reach the run of that script.
 
-    def __init__(self, script: list[Any]) -> None:
-        super().__init__(script)
-        self.script = script
+    The store is asked for the run when something looks for it.
 
-
-def _ids(runs: list[Any]) -> set[str]:
-    return {run.info.run_id for run in runs}
-
-
-def _share(fluent: Any) -> None:
-    """Let what logs without a run, in a script that has none, start one for the script instead of one a thread.
-
-    In a job there is one: see `join_job`.
+    Args:
+        given: What `ScriptRuns.describe` has said there. Nothing is done in a process of the same job, which knows.
     """
-    if not settings.get("run_id") and not hasattr(fluent._get_or_start_run, "__wrapped__"):
-        fluent._get_or_start_run = _for_the_script(fluent._get_or_start_run, fluent)
+    if given is None or given["run_id"] == settings.get("run_id"):
+        yield
+        return
+    try:
+        with _given(lambda: _OfElsewhere(given)):
+            yield
+    finally:
+        _forget()
+
+
+@contextmanager
+def _given(runs: Callable[[], list[Any]]) -> Iterator[None]:
+    token = _GIVEN.set(runs)
+    _when_loaded(_prepare)
+    _forget()  # what this thread had before; the next look asks for the runs that are given
+    try:
+        yield
+    finally:
+        _GIVEN.reset(token)
+
+
+def _forget() -> None:
+    """Let MLflow ask anew which runs this thread has."""
+    fluent = sys.modules.get(_FLUENT)
+    if fluent is not None and hasattr(fluent._active_run_stack.thread_local, "value"):
+        del fluent._active_run_stack.thread_local.value
+
+
+def _prepare(fluent: Any) -> None:
+    """Let threads that have no runs of their own find those that are given, and start one for all if there is none."""
+    stack = fluent._active_run_stack
+    if not hasattr(stack.default_factory, "__wrapped__"):
+        stack.default_factory = _given_or(stack.default_factory)
+        if not settings.get("run_id"):  # in a job there is a run: see `join_job`
+            fluent._get_or_start_run = _for_the_script(fluent._get_or_start_run, fluent)
+
+
+def _given_or(original: Callable[[], list[Any]]) -> Callable[[], list[Any]]:
+    @functools.wraps(original)
+    def runs() -> list[Any]:
+        given = _GIVEN.get()
+        return original() if given is None else given()
+
+    return runs
 
 
 def _for_the_script(original: Callable[[], Any], fluent: Any) -> Callable[[], Any]:
     @functools.wraps(original)
     def get_or_start_run() -> Any:
         stack = fluent._active_run_stack.get()
-        if stack or not isinstance(stack, _Stack):
+        if not isinstance(stack, _OfScript) or stack:
             return original()
         with _LOCK:
             if not stack.script:
@@ -112,46 +146,75 @@ def _for_the_script(original: Callable[[], Any], fluent: Any) -> Callable[[], An
     return get_or_start_run
 
 
-@contextmanager
-def joined_elsewhere(given: Mapping[str, str] | None) -> Iterator[None]:
-    """Let what logs in this thread, of a process that works for a script elsewhere, reach the run of that script.
+class _OfScript(list[Any]):
+    """The runs that are active in a thread that works for another; it knows the list of that one."""
 
-    Args:
-        given: What `ScriptRuns.describe` has said there. Nothing is done in a process of the same job, which knows.
-    """
-    if given is None or given["run_id"] == settings.get("run_id") or find_spec("mlflow") is None:
-        yield
-        return
-    import mlflow.tracking.fluent as fluent
-
-    fluent._active_run_stack.set(_runs_of(fluent, given))
-    try:
-        yield
-    finally:
-        fluent._active_run_stack.set([])
+    def __init__(self, script: list[Any]) -> None:
+        super().__init__(script)
+        self.script = script
 
 
-def _runs_of(fluent: Any, given: Mapping[str, str]) -> list[Any]:
-    uri = given["tracking_uri"]
+class _OfElsewhere(list[Any]):
+    """The run of a script elsewhere, which is fetched when somebody asks how many there are."""
+
+    def __init__(self, given: Mapping[str, str]) -> None:
+        super().__init__()
+        self._given: Mapping[str, str] | None = given
+
+    def __len__(self) -> int:
+        if self._given is not None:
+            run = _run_of(self._given["tracking_uri"], self._given["run_id"])
+            self._given = None
+            self.append(run)
+        return super().__len__()
+
+
+@functools.lru_cache(maxsize=32)
+def _run_of(uri: str, run_id: str) -> Any:
     path = uri.removeprefix("sqlite:///")
     if path != uri and not Path(path).is_file():
-        return _OutOfReach(without_secrets(uri, uri))
+        raise StoreUnreachableError(
+            f"the tracking store {without_secrets(uri, uri)} is a file that this worker of the cluster does not have",
+            hint="use a server, or log in the script: see MLFLOW_TRACKING_URI",
+        )
     import mlflow
 
     if mlflow.get_tracking_uri() != uri:
         mlflow.set_tracking_uri(uri)
-    return [fluent.ActiveRun(fluent.MlflowClient().get_run(given["run_id"]))]
+    fluent: Any = sys.modules[_FLUENT]
+    return fluent.ActiveRun(fluent.MlflowClient().get_run(run_id))
 
 
-class _OutOfReach(list[Any]):
-    """The active runs where the store is a file of another machine: whoever logs is told."""
+def _ids(runs: list[Any]) -> set[str]:
+    return {run.info.run_id for run in runs}
 
-    def __init__(self, uri: str) -> None:
-        super().__init__()
-        self._uri = uri
 
-    def __len__(self) -> int:
-        raise StoreUnreachableError(
-            f"the tracking store {self._uri} is a file that this worker of the cluster does not have",
-            hint="use a server, or log in the script: see MLFLOW_TRACKING_URI",
-        )
+def _when_loaded(act: Callable[[ModuleType], None]) -> None:
+    """Do something with MLflow's module once it is there: now, or when something imports it."""
+    if (fluent := sys.modules.get(_FLUENT)) is not None and not getattr(fluent.__spec__, "_initializing", False):
+        act(fluent)
+    elif not any(isinstance(finder, _Watcher) for finder in sys.meta_path):
+        sys.meta_path.insert(0, _Watcher(act))
+
+
+class _Watcher(MetaPathFinder):
+    """Finds nothing itself, but sees one module of MLflow once it has been executed."""
+
+    def __init__(self, act: Callable[[ModuleType], None]) -> None:
+        self._act = act
+
+    def find_spec(self, name: str, path: Any = None, target: ModuleType | None = None) -> Any:
+        """Find the module as others do, and have it executed under watch."""
+        if name != _FLUENT or self not in sys.meta_path:
+            return None
+        sys.meta_path.remove(self)
+        spec = find_spec(name)
+        if spec is not None and spec.loader is not None:
+            execute = spec.loader.exec_module
+
+            def execute_and_act(module: ModuleType) -> None:
+                execute(module)
+                self._act(module)
+
+            spec.loader.exec_module = execute_and_act  # type: ignore[method-assign]
+        return spec

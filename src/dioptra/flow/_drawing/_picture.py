@@ -72,6 +72,8 @@ def picture_of(
 
 def _file(path: Path, format: str | None) -> Path:  # noqa: A002
     """Return the file that is meant: Prefect took names without an ending."""
+    if path.name in ("", ".svg"):
+        raise FlowError(f"a flow cannot be drawn to {str(path)!r}, which names no file", hint="write flow.svg")
     if path.suffix == ".svg":
         return path
     if format is None and path.suffix:
