@@ -91,6 +91,14 @@ class TestAtTheSameTime:
     def test_one_thread_a_core_by_default(self) -> None:
         assert repr(Threads()) == f"Threads({len(os.sched_getaffinity(0))})"
 
+    def test_the_wait_for_a_thread_does_not_count_as_time_that_a_task_takes(self) -> None:
+        with Flow("timed") as flow:
+            made = [sleep(0.3) for _ in range(3)]
+        state = flow.run(executor=Threads(1))
+        taken = [state.result[each].seconds or 0 for each in made]
+        assert min(taken) >= 0.3
+        assert sum(taken) <= (state.seconds or 0)
+
     def test_the_setting_chooses(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setenv("DIOPTRA_EXECUTOR", "threads:1")
         found = task(threading.current_thread)

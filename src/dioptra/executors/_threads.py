@@ -78,6 +78,8 @@ class _Call:
 
     def attempt(self, run: Run) -> None:
         """Try the task."""
+        if self.number == 1:
+            self.start = perf_counter()  # until now it may have waited for a thread
         try:
             self.state, self.final = run.attempt(self.task, self.number)
         except BaseException as error:
