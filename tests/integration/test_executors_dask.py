@@ -31,6 +31,7 @@ from dioptra.flow import (
     Event,
     Failed,
     Flow,
+    FlowSettled,
     Parameter,
     TaskRetrying,
     TaskSettled,
@@ -248,6 +249,19 @@ class TestWhatFlowsMean:
         state = flow.run(raise_on_failure=False)
         assert [state.result[each].result for each in [*plain, threads]] == [2, 3, 4, 5, 7]
         assert "flow 'inner' is run by a task on a cluster, and would wait" in state.result[refused].message
+
+    @pytest.mark.parametrize("kind", [KeyboardInterrupt, GeneratorExit])
+    def test_an_interruption_by_a_task_ends_the_flow_and_no_worker(self, shared: Cluster, kind: Any) -> None:
+        def stop() -> None:
+            raise kind("enough")
+
+        with Flow("stopped") as flow:
+            task(plus_one, trigger=triggers.always_run)(task(stop, name="stop")()[0])
+        heard: list[Event] = []
+        with listen(heard.append), pytest.raises(kind, match="enough"):
+            flow.run(executor=shared.address)
+        assert isinstance(heard[-1], FlowSettled)
+        assert all(process.poll() is None for process in shared.workers.values())
 
     def test_a_client_is_used_and_stays_open(self, shared: Cluster) -> None:
         with Flow("client") as flow:

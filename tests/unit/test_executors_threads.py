@@ -10,6 +10,7 @@ import sys
 import textwrap
 import threading
 import time
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -53,6 +54,21 @@ def sleep(seconds: float) -> None:
 
 def names(flow: Flow, state: State) -> dict[str, tuple[str, Any]]:
     return {flow.node(each).slug: (type(found).__name__, found.result) for each, found in state.result.items()}
+
+
+def spinning() -> tuple[Callable[[], None], threading.Event, threading.Event]:
+    """Return what runs until it is interrupted, and events that tell when it has begun and ended."""
+    begun, left = threading.Event(), threading.Event()
+
+    def spin() -> None:
+        try:
+            while True:
+                begun.set()
+                time.sleep(0.001)
+        finally:
+            left.set()
+
+    return spin, begun, left
 
 
 class TestAtTheSameTime:
@@ -223,14 +239,7 @@ class TestRetriesAndTimeouts:
         assert [event.attempts for event in heard if isinstance(event, TaskSettled)] == [1, 3]
 
     def test_what_takes_too_long_is_interrupted(self) -> None:
-        left = threading.Event()
-
-        def spin() -> None:
-            try:
-                while True:
-                    time.sleep(0.001)
-            finally:
-                left.set()
+        spin, _, left = spinning()
 
         with Flow("late") as flow:
             late = task(spin, timeout=0.1)()
@@ -241,14 +250,7 @@ class TestRetriesAndTimeouts:
         assert left.wait(5)
 
     def test_a_task_that_runs_a_flow_ends_alone_and_with_all_of_it(self) -> None:
-        left = threading.Event()
-
-        def spin() -> None:
-            try:
-                while True:
-                    time.sleep(0.001)
-            finally:
-                left.set()
+        spin, _, left = spinning()
 
         def inner() -> None:
             with Flow("inner") as flow:
@@ -363,15 +365,7 @@ class TestInterruptions:
         assert heard[-1].state.message == "interrupted by KeyboardInterrupt"
 
     def test_it_ends_the_tasks_of_a_flow_inside_a_task(self) -> None:
-        spinning, left = threading.Event(), threading.Event()
-
-        def spin() -> None:
-            try:
-                while True:
-                    spinning.set()
-                    time.sleep(0.001)
-            finally:
-                left.set()
+        spin, begun, left = spinning()
 
         def inner() -> None:
             with Flow("inner") as flow:
@@ -379,7 +373,7 @@ class TestInterruptions:
             flow.run(executor="threads:2")
 
         def interrupt() -> None:
-            spinning.wait(20)
+            begun.wait(20)
             raise KeyboardInterrupt
 
         with Flow("outer") as flow:

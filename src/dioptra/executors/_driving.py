@@ -147,6 +147,8 @@ class Driving:
 
     def _note(self, index: int, outcome: Outcome) -> None:
         task = self.run.order[index]
+        if outcome.ends_the_run:
+            raise outcome.result.open()
         for retried in outcome.retried:
             again = state_of(Outcome(Failed, retried.message, retried.result))
             self.run.announce_retry(task, again, retried.attempt)

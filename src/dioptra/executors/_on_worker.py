@@ -89,6 +89,8 @@ def run_task(call: bytes, common: Common, *upstream: Outcome) -> Outcome:
         return Outcome(Failed, "interrupted", pack_error(error))
     except Exception as error:
         return outcome_of(Failed(f"it could not be run on a worker: {error}", error))
+    except BaseException as error:  # raised by the task: Dask would end its worker by it
+        return Outcome(Failed, "interrupted", pack_error(error), ends_the_run=True)
 
 
 async def end_tasks(run: str) -> None:

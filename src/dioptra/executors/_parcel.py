@@ -114,6 +114,7 @@ class Outcome(NamedTuple):
     seconds: float = 0.0
     attempts: int = 1
     retried: tuple[Retried, ...] = ()
+    ends_the_run: bool = False  # its result is no failure of the task, but ends the flow, as a KeyboardInterrupt
 
     def __sizeof__(self) -> int:
         return self.result.__sizeof__()
