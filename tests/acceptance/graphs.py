@@ -74,10 +74,17 @@ def plain(value: Any, depth: int = DEPTH) -> Any:
     if isinstance(value, dict):
         return [name, [[plain(key, depth - 1), plain(item, depth - 1)] for key, item in value.items()]]
     if isinstance(value, set):
-        return [name, sorted((plain(item, depth - 1) for item in value), key=json.dumps)]
+        return [name, sorted((plain(_one(item), depth - 1) for item in value), key=json.dumps)]
     if isinstance(value, (list, tuple)):
         return [name, [plain(item, depth - 1) for item in value]]
     return [name, repr(value)]
+
+
+def _one(value: Any) -> Any:
+    """Return an element of a set so that equal ones look alike: which of True and 1 it keeps, its order decides."""
+    if isinstance(value, tuple):
+        return tuple(map(_one, value))
+    return int(value) if isinstance(value, (bool, float)) and value == value // 1 else value
 
 
 class Builder:

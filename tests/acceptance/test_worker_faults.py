@@ -8,8 +8,9 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Protocol
 
 import pytest
 
@@ -19,10 +20,11 @@ from tests.acceptance.processes import is_alive, marked, parent, until
 from tests.acceptance.workbench import Workbench
 
 LEASE, BEAT = 3.0, 0.4
+PATIENT = 120.0  # the lease of who is not to be lost, however slow the machine is
 WORKER = f"""
 import sys
 from dioptra.testbed import Testbed
-Testbed().worker(name=sys.argv[1], lease={LEASE}, beat={BEAT}, poll=0.2, on_event=print).run()
+Testbed().worker(name=sys.argv[1], lease=float(sys.argv[2]), beat={BEAT}, poll=0.2, on_event=print).run()
 """
 MLPROJECT = """\
 name: toys
@@ -62,7 +64,8 @@ def bench(tmp_path: Path, made_store: Path) -> Workbench:
     return made
 
 
-Start = Callable[[str], subprocess.Popen[str]]
+class Start(Protocol):
+    def __call__(self, name: str, lease: float = LEASE) -> subprocess.Popen[str]: ...
 
 
 @pytest.fixture
@@ -70,9 +73,9 @@ def start(bench: Workbench) -> Iterator[Start]:
     """Start a worker with a short lease, as a process of its own."""
     started = []
 
-    def one(name: str) -> subprocess.Popen[str]:
+    def one(name: str, lease: float = LEASE) -> subprocess.Popen[str]:
         process = subprocess.Popen(
-            [sys.executable, "-c", WORKER, name],
+            [sys.executable, "-c", WORKER, name, str(lease)],
             env=bench.environment(),
             stdout=(bench.folder / f"{name}.out").open("w"),
             stderr=subprocess.STDOUT,
@@ -96,7 +99,13 @@ def submit(bench: Workbench, text: str = "", retries: int = 0) -> Job:
 def pids(bench: Workbench, job: Job, count: int, attempt: int = 1) -> dict[str, int]:
     """Return what the entry point has said of its processes, once there are so many."""
     log = bench.home / "jobs" / job.id / f"attempt-{attempt}" / "log.txt"
-    until(lambda: log.exists() and log.read_text().count("\n") >= count)
+    try:
+        until(lambda: log.exists() and log.read_text().count("\n") >= count)
+    except AssertionError as error:
+        error.add_note(f"the job: {bench.testbed.job(job.id)}")
+        for said in sorted([*bench.folder.glob("*.out"), *log.parent.parent.glob("*/log.txt")]):
+            error.add_note(f"{said}:\n{said.read_text()}")
+        raise
     whole = log.read_text().rpartition("\n")[0].splitlines()
     return {name: int(pid) for name, pid in map(str.split, whole)}
 
@@ -141,7 +150,7 @@ def test_a_job_with_retries_is_started_again_by_another_worker(bench: Workbench,
     worker = start("ada")
     pids(bench, job, 2)
     worker.kill()
-    start("bob")
+    start("bob", PATIENT)
     pids(bench, job, 2, attempt=2)
     (bench.home / "go").touch()
     until(lambda: status(bench, job).is_final)
@@ -197,7 +206,7 @@ def test_a_worker_that_sleeps_past_its_lease_and_wakes(bench: Workbench, start: 
     first = pids(bench, job, 2)
     worker.send_signal(signal.SIGSTOP)
     until(lambda: not any(map(is_alive, first.values())))
-    start("bob")
+    start("bob", PATIENT)
     pids(bench, job, 2, attempt=2)
     worker.send_signal(signal.SIGCONT)
     until(lambda: "is not this worker's any more" in (bench.folder / "ada.out").read_text())

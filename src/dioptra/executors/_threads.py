@@ -71,7 +71,10 @@ class _Call:
     index: int
     task: Task
     number: int = 1  # of the attempt
-    start: float = field(default_factory=perf_counter)
+    start: float = 0.0
+    seconds: float = (
+        0.0  # since it was first tried, without the waits for a thread before and for the coordinator after
+    )
     state: State = field(default_factory=Pending)
     final: bool = False
     error: BaseException | None = None  # of what is no failure of the task, as an interruption
@@ -79,11 +82,12 @@ class _Call:
     def attempt(self, run: Run) -> None:
         """Try the task."""
         if self.number == 1:
-            self.start = perf_counter()  # until now it may have waited for a thread
+            self.start = perf_counter()
         try:
             self.state, self.final = run.attempt(self.task, self.number)
         except BaseException as error:
             self.error = error
+        self.seconds = perf_counter() - self.start
 
 
 class _Pool:
@@ -184,7 +188,10 @@ class _Coordinator:
             call = _Call(index, task)
             state = self.run.stopped(task, node)
             if state is None and isinstance(task, _INLINE):
-                state, _ = self.run.attempt(task, 1)
+                call.attempt(self.run)
+                if call.error is not None:
+                    raise call.error
+                state = call.state
             if state is None:
                 self.pool.try_out(call)
             else:
@@ -202,7 +209,7 @@ class _Coordinator:
 
     def _settle(self, call: _Call, state: State) -> list[int]:
         """Note what became of a task, and return those whose turn has come by that."""
-        self.run.settle(call.task, state, perf_counter() - call.start, call.number)
+        self.run.settle(call.task, state, call.seconds, call.number)
         self._left -= 1
         ready = []
         for index in self._downstream[call.index]:
