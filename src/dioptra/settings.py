@@ -23,6 +23,9 @@ class Setting:
 SETTINGS: tuple[Setting, ...] = (
     Setting("home", "DIOPTRA_HOME", "", "Folder that holds jobs and the tracking store."),
     Setting("plugin_dir", "DIOPTRA_PLUGIN_DIR", "", "Folders with task plugins, separated by colons."),
+    Setting("plugins", "DIOPTRA_PLUGINS", "", "Collections of task plugins, NAME=PLACE, separated by commas."),
+    Setting("plugins_s3_uri", "DIOPTRA_PLUGINS_S3_URI", "", "Place of the collection `dioptra_builtins`."),
+    Setting("custom_plugins_s3_uri", "DIOPTRA_CUSTOM_PLUGINS_S3_URI", "", "Place of the collection `dioptra_custom`."),
     Setting("executor", "DIOPTRA_EXECUTOR", "sequential", "Where the tasks of a flow run, unless the script says it."),
     Setting("job_log_level", "DIOPTRA_JOB_LOG_LEVEL", "INFO", "Level at which an entry point's script logs."),
     Setting("job_log_as_json", "DIOPTRA_JOB_LOG_AS_JSON", "", "Any text makes an entry point's script log JSON."),

@@ -80,7 +80,7 @@ def _weed_command(folder: Path, ports: list[int]) -> list[str]:
     return [
         program, "server", "-s3", "-filer", f"-dir={folder}", "-ip=127.0.0.1", "-ip.bind=127.0.0.1",
         "-master.telemetry=false", f"-s3.config={folder / 's3.json'}", "-master.volumeSizeLimitMB=64",
-        "-volume.max=500",
+        "-volume.max=500", "-s3.port.iceberg=0", "-s3.port.lance=0",
         *(f"-{name}={port}" for name, port in zip(names, ports, strict=False)),
     ]  # fmt: skip
 

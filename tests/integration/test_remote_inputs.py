@@ -134,10 +134,6 @@ def test_a_file_and_a_folder_are_fetched_from_s3(s3: dict[str, str], bucket: str
 
 def test_wrong_keys_are_said(bucket: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "wrong")
-    import s3fs
-
-    s3fs.S3FileSystem.clear_instance_cache()
-
     with pytest.raises(StoreUnreachableError, match="cannot be read") as caught:
         fetch(f"s3://{bucket}/x", tmp_path / "into")
 

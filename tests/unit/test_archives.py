@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import bz2
 import gzip
 import io
+import lzma
 import stat
 import tarfile
+import zipfile
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -112,6 +115,21 @@ REFUSED: dict[str, tuple[Members, str]] = {
     "the folder itself as a file": ([entry("./.")], "leaves the folder"),
     "symbolic link": ([entry("link", b"", type=tarfile.SYMTYPE, linkname="/etc/passwd")], "'link' is neither"),
     "hard link": ([entry("a"), entry("b", b"", type=tarfile.LNKTYPE, linkname="a")], "'b' is neither"),
+    "link to the folder": ([entry("here", b"", type=tarfile.SYMTYPE, linkname=".")], "'here' is neither"),
+    "write through a link": (
+        [entry("a", b"", type=tarfile.SYMTYPE, linkname=".."), entry("a/evil")],
+        "'a' is neither",
+    ),
+    "hard link out": ([entry("b", b"", type=tarfile.LNKTYPE, linkname="../../etc/passwd")], "'b' is neither"),
+    "long chain of links": (
+        [
+            *(entry("d" * 50, b"", type=tarfile.DIRTYPE) for _ in range(2)),
+            entry("d" * 50 + "/l", b"", type=tarfile.SYMTYPE, linkname="/".join(["d" * 50, *[".."] * 20])),
+        ],
+        "is neither",
+    ),
+    "block device": ([entry("disk", b"", type=tarfile.BLKTYPE)], "'disk' is neither"),
+    "sparse file": ([entry("holes", b"", type=tarfile.GNUTYPE_SPARSE)], "neither|damaged"),
     "device": ([entry("null", b"", type=tarfile.CHRTYPE)], "'null' is neither"),
     "pipe": ([entry("pipe", b"", type=tarfile.FIFOTYPE)], "'pipe' is neither"),
     "twice": ([entry("a"), entry("a")], "'a' comes twice"),
@@ -129,6 +147,11 @@ REFUSED: dict[str, tuple[Members, str]] = {
     "git hook": ([entry(".git/hooks/post-checkout")], "other programs act upon"),
     "git hook in capitals": ([entry("a/.GIT/config")], "other programs act upon"),
     "sitecustomize": ([entry("src/sitecustomize.py")], "other programs act upon"),
+    "usercustomize": ([entry("usercustomize.py")], "other programs act upon"),
+    "compiled": ([entry("a/__pycache__/b.pyc")], "other programs act upon"),
+    "pth in capitals": ([entry("a/EVIL.PTH")], "other programs act upon"),
+    "one letter in two spellings": ([entry("\u00e9"), entry("e\u0301")], "comes twice"),
+    "escape sequence": ([entry("a\x1b[2J")], "character that is not allowed"),
     "pth": ([entry("evil.pth")], "other programs act upon"),
 }
 
@@ -142,6 +165,10 @@ def test_a_member_that_could_do_harm_is_refused_by_name_and_leaves_nothing(tmp_p
 
     assert "\n" not in str(caught.value)
     assert [path.name for path in tmp_path.iterdir()] == ["archive.tar"]
+
+
+def test_a_name_that_looks_like_an_option_is_a_name(tmp_path: Path) -> None:
+    assert tree(unpack(tmp_path, tar([entry("-rf", b"1"), entry("--help", b"2")]))) == {"-rf": b"1", "--help": b"2"}
 
 
 def test_data_may_hold_what_code_may_not(tmp_path: Path) -> None:
@@ -230,6 +257,26 @@ def test_a_gzip_that_is_cut_off_or_has_a_wrong_checksum_is_refused(
         unpack(tmp_path, damage(gzip.compress(tar([entry("a", b"content" * 100)]))), mode="r:gz")
 
 
+def test_a_gzip_of_a_gzip_and_of_a_zip_are_refused(tmp_path: Path) -> None:
+    once = gzip.compress(tar([entry("a")]))
+    packed = io.BytesIO()
+    with zipfile.ZipFile(packed, "w") as archive:
+        archive.writestr("a", b"1")
+    for content in (gzip.compress(once), gzip.compress(packed.getvalue()), packed.getvalue()):
+        with pytest.raises(ArchiveError, match="damaged"):
+            unpack(tmp_path, content, mode="r:gz")
+    assert [path.name for path in tmp_path.iterdir()] == ["archive.tar"]
+
+
+def test_more_than_may_be_unpacked_is_refused_before_it_is_written(tmp_path: Path) -> None:
+    limit = BUNDLE_LIMITS.total_bytes
+    members = [entry(f"{number}", b"") for number in range(5)]
+    for member, _ in members:
+        member.size = limit // 4
+    with pytest.raises(ArchiveError, match="'0' is cut off|damaged|more than it may"):
+        unpack(tmp_path, b"".join(member.tobuf() for member, _ in members))
+
+
 def test_a_mode_and_a_file_that_do_not_exist_are_named(tmp_path: Path) -> None:
     with pytest.raises(ArchiveError, match=r"no mode 'r\|gz' .* have: r:, r:gz"):
         unpack_tar(tmp_path / "a", tmp_path / "b", mode="r|gz")
@@ -243,28 +290,48 @@ SEED_ARCHIVES = [
 ]
 
 
+PACKERS: dict[str, Callable[[bytes], bytes]] = {
+    "r:": lambda content: content,
+    "r:gz": gzip.compress,
+    "r:bz2": bz2.compress,
+    "r:xz": lzma.compress,
+}
+FUZZ_LIMITS = replace(BUNDLE_LIMITS, members=50, total_bytes=100_000, member_bytes=50_000)
+
+
 @st.composite
-def damaged_archives(draw: st.DrawFn) -> bytes:
-    """An archive with a few bytes changed, where most bytes of its headers mean something."""
-    content = bytearray(draw(st.sampled_from(SEED_ARCHIVES)))
+def damaged_archives(draw: st.DrawFn) -> tuple[str, bytes]:
+    """An archive with a few bytes changed, left out or put in; most bytes of its headers mean something."""
+    mode = draw(st.sampled_from(sorted(PACKERS)))
+    content = draw(st.sampled_from(SEED_ARCHIVES))
+    if draw(st.booleans()):  # inside what is compressed
+        content = damaged_bytes(draw, content)
+    packed = PACKERS[mode](content)
+    return mode, damaged_bytes(draw, packed) if draw(st.booleans()) else packed
+
+
+def damaged_bytes(draw: st.DrawFn, content: bytes) -> bytes:
+    changed = bytearray(content)
     for _ in range(draw(st.integers(1, 4))):
-        content[draw(st.integers(0, len(content) - 1))] = draw(st.integers(0, 255))
-    return bytes(content)
+        place = draw(st.integers(0, max(len(changed) - 1, 0)))
+        size = draw(st.sampled_from([0, 1, 1, 1, 512]))
+        changed[place : place + size] = draw(st.binary(max_size=1) if size < 2 else st.just(b""))
+    return bytes(changed)
 
 
-@given(
-    content=st.one_of(st.binary(max_size=2000), damaged_archives()),
-    mode=st.sampled_from(["r:", "r:gz", "r:bz2", "r:xz"]),
-)
-@settings(max_examples=150, deadline=5000)
+@given(found=st.one_of(st.tuples(st.sampled_from(sorted(PACKERS)), st.binary(max_size=2000)), damaged_archives()))
+@settings(max_examples=300, deadline=5000)
 def test_any_bytes_become_a_tree_inside_the_folder_or_an_error(
-    tmp_path_factory: pytest.TempPathFactory, content: bytes, mode: str
+    tmp_path_factory: pytest.TempPathFactory, found: tuple[str, bytes]
 ) -> None:
     folder = tmp_path_factory.mktemp("fuzz")
     try:
-        into = unpack(folder, content, mode=mode)
-    except ArchiveError:
-        assert [path.name for path in folder.iterdir()] == ["archive.tar"]
+        into = unpack(folder, found[1], mode=found[0], limits=FUZZ_LIMITS)
+    except ArchiveError as error:
+        said = str(error)
+        assert ([path.name for path in folder.iterdir()], "\n" in said) == (["archive.tar"], False)
     else:
         assert {path.name for path in folder.iterdir()} == {"archive.tar", "into"}
-        assert all((path.is_dir() or path.is_file()) and not path.is_symlink() for path in into.rglob("*"))
+        paths = list(into.rglob("*"))
+        assert all((path.is_dir() or path.is_file()) and not path.is_symlink() for path in paths)
+        assert sum(path.stat().st_size for path in paths if path.is_file()) <= FUZZ_LIMITS.total_bytes

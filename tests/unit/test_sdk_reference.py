@@ -10,11 +10,13 @@ import pytest
 
 from dioptra import executors, flow, pyplugs
 from dioptra.flow import graphs
+from dioptra.pyplugs import source as pyplugs_source
 from dioptra.sdk import exceptions, generics
 from dioptra.sdk.utilities import contexts, decorators, logging, paths, s3
 
 REFERENCE = Path(__file__).parents[2] / "docs" / "reference"
 TEXT = {
+    "Without importing",
     "Calling a task",
     "Executors",
     "Options of a task",
@@ -32,7 +34,7 @@ TEXT |= {"Contexts", "Logging", "Exceptions", "Decorators", "Paths", "S3", "Gene
     ("page", "modules"),
     [
         ("flow", [flow, graphs, executors]),
-        ("pyplugs", [pyplugs]),
+        ("pyplugs", [pyplugs, pyplugs_source]),
         ("sdk", [contexts, decorators, logging, paths, s3, generics, exceptions]),
     ],
 )

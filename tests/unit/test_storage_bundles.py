@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import hashlib
 import os
 import shutil
 import stat
@@ -10,9 +12,11 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from dioptra.errors import CaptureError, NotFoundError
-from dioptra.storage import _bundles, hash_content, pin
+from dioptra.storage import _bundles, _sync, hash_content, pin
 
 
 @pytest.fixture
@@ -110,3 +114,59 @@ def test_what_cannot_be_kept_is_said_and_leaves_nothing(plugins: Path, tmp_path:
 def test_a_folder_that_is_not_there_is_named(tmp_path: Path) -> None:
     with pytest.raises(NotFoundError, match="there is nothing at"):
         pin(tmp_path / "gone", tmp_path / "store")
+
+
+@pytest.mark.parametrize("when", ["before", "meanwhile"])
+def test_a_folder_that_is_being_pushed_to_is_not_kept(
+    plugins: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, when: str
+) -> None:
+    def pushing(source: str, target: str) -> None:
+        shutil.copyfile(source, target)
+        (plugins / ".dioptra-upload").touch()
+        (plugins / "mine" / "add.py").write_text("half")
+
+    if when == "before":
+        (plugins / ".dioptra-upload").touch()
+    monkeypatch.setattr(_bundles, "_copy", pushing)
+    with pytest.raises(CaptureError, match="is not whole: .*; try again, or push again"):
+        pin(plugins, tmp_path / "store")
+    assert not (tmp_path / "store").exists() or kept(tmp_path) == []
+
+
+def test_what_a_killed_process_left_goes_after_a_day(plugins: Path, tmp_path: Path) -> None:
+    pin(plugins, tmp_path / "store")
+    for name, hours in (("old", 25), ("young", 23)):
+        left = tmp_path / "store" / f".pin-{name}"
+        (left / "copy").mkdir(parents=True)
+        (left / "copy" / "x.py").touch(0o444)
+        (left / "copy").chmod(0o555)
+        os.utime(left, (0, time.time() - hours * 3600))
+    (plugins / "new.py").touch()
+    pin(plugins, tmp_path / "store")
+
+    assert [name for name in kept(tmp_path) if name.startswith(".")] == [".pin-young"]
+
+
+NAMES = st.text(st.characters(exclude_characters="/\0", exclude_categories=["Cs"]), min_size=1, max_size=8)
+
+
+@given(files=st.dictionaries(st.lists(NAMES, min_size=1, max_size=4).map(tuple), st.binary(max_size=20), max_size=12))
+def test_the_hash_of_what_was_fetched_is_that_of_the_folder(
+    tmp_path_factory: pytest.TempPathFactory, files: dict[tuple[str, ...], bytes]
+) -> None:
+    folder = tmp_path_factory.mktemp("any")
+    digests: dict[str, bytes] = {}
+    for parts, content in files.items():
+        path = folder.joinpath(*parts)
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(content)
+        except OSError:  # a name that is taken, or too long, or `..`
+            continue
+        if ".." not in parts and "." not in parts:
+            digests["/".join(parts)] = hashlib.sha256(content).digest()
+    for empty in [path for path in sorted(folder.rglob("*"), reverse=True) if path.is_dir()]:
+        with contextlib.suppress(OSError):
+            empty.rmdir()
+    if len(digests) == sum(path.is_file() for path in folder.rglob("*")):
+        assert _sync._hash(digests) == hash_content(folder, skip=()).sha256

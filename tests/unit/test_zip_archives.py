@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import io
 import stat
 import struct
@@ -70,6 +71,13 @@ def encrypted() -> bytes:
     return bytes(content)
 
 
+def tar_of(name: str) -> bytes:
+    file = io.BytesIO()
+    with tarfile.open(fileobj=file, mode="w") as archive:
+        archive.addfile(tarfile.TarInfo(name))
+    return file.getvalue()
+
+
 REFUSED: dict[str, tuple[bytes, str]] = {
     "up and out": (packed(entry("../evil")), r"'\.\./evil' leaves the folder"),
     "absolute": (packed(entry("/evil")), "'/evil' leaves the folder"),
@@ -80,6 +88,20 @@ REFUSED: dict[str, tuple[bytes, str]] = {
     "a folder with a content": (packed(entry("a/", b"x")), "'a/' is a folder with a content"),
     "twice": (packed(entry("a"), entry("./a")), r"'\./a' comes twice"),
     "case": (packed(entry("readme"), entry("README")), "'README' comes twice"),
+    "up in the middle": (packed(entry("a/../../evil")), "leaves the folder"),
+    "newline": (packed(entry("a\nb")), "character that is not allowed"),
+    "case of folders": (packed(entry("a/B"), entry("A/c")), "'A/c' lies in a folder whose name is taken"),
+    "below a file": (packed(entry("a"), entry("a/b")), "'a/b' lies in a folder whose name is taken"),
+    "deep": (packed(entry("/".join("abcdefghijklm"))), "path that is too long"),
+    "long": (packed(entry("/".join(["a" * 50] * 5))), "path that is too long"),
+    "sitecustomize": (packed(entry("src/sitecustomize.py")), "other programs act upon"),
+    "usercustomize": (packed(entry("usercustomize.py")), "other programs act upon"),
+    "pth": (packed(entry("evil.pth")), "other programs act upon"),
+    "compiled": (packed(entry("a/__pycache__/b.pyc")), "other programs act upon"),
+    "pipe": (packed(entry("pipe", b"", mode=stat.S_IFIFO | 0o666)), "'pipe' is neither"),
+    "socket": (packed(entry("socket", b"", mode=stat.S_IFSOCK | 0o666)), "'socket' is neither"),
+    "a tar file": (tar_of("a"), "damaged or of another kind"),
+    "a gzip": (gzip.compress(packed(entry("a"))), "damaged or of another kind"),
     "git hook": (packed(entry(".git/hooks/post-checkout")), "other programs act upon"),
     "encrypted": (encrypted(), "'a' is encrypted"),
     "bzip2": (packed(entry("a"), kind=zipfile.ZIP_BZIP2), "'a' is packed in a way that is not read"),
@@ -183,11 +205,15 @@ def test_a_member_without_a_name_is_refused(tmp_path: Path, name: bytes) -> None
 SEED = packed(entry("a", b"1" * 600), entry("b/c"), entry("ü" * 20, b"2" * 90))
 
 
+FUZZ_LIMITS = replace(BUNDLE_LIMITS, members=50, total_bytes=100_000, member_bytes=50_000)
+
+
 @st.composite
 def damaged(draw: st.DrawFn) -> bytes:
     content = bytearray(SEED)
     for _ in range(draw(st.integers(1, 4))):
-        content[draw(st.integers(0, len(content) - 1))] = draw(st.integers(0, 255))
+        place = draw(st.integers(0, len(content) - 1))
+        content[place : place + draw(st.integers(0, 1))] = draw(st.binary(max_size=1))
     return bytes(content)
 
 
@@ -197,10 +223,13 @@ def test_any_bytes_become_a_tree_inside_the_folder_or_an_error(
     tmp_path_factory: pytest.TempPathFactory, content: bytes
 ) -> None:
     place = tmp_path_factory.mktemp("any")
-    tried: Callable[[], object] = lambda: unpacked(place, content)  # noqa: E731
+    tried: Callable[[], dict[str, bytes]] = lambda: unpacked(place, content, FUZZ_LIMITS)  # noqa: E731
     try:
-        tried()
-    except ArchiveError:
-        assert [path.name for path in place.iterdir()] == ["archive.zip"]
+        found = tried()
+    except ArchiveError as error:
+        said = str(error)
+        assert ([path.name for path in place.iterdir()], "\n" in said) == (["archive.zip"], False)
     else:
         assert {path.name for path in place.iterdir()} == {"archive.zip", "into"}
+        assert sum(map(len, found.values())) <= FUZZ_LIMITS.total_bytes
+        assert not any(path.is_symlink() for path in (place / "into").rglob("*"))

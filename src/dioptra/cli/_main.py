@@ -19,6 +19,7 @@ from dioptra.cli.experiment import experiment
 from dioptra.cli.flow import flow
 from dioptra.cli.init import init
 from dioptra.cli.job import job
+from dioptra.cli.plugin import plugin
 from dioptra.cli.queue import queue
 from dioptra.cli.run import run
 from dioptra.cli.snapshot import snapshot
@@ -40,7 +41,7 @@ def cli() -> None:
     """
 
 
-for command in (completion, demo, doctor, experiment, flow, init, job, queue, run, snapshot, submit, worker):
+for command in (completion, demo, doctor, experiment, flow, init, job, plugin, queue, run, snapshot, submit, worker):
     cli.add_command(command)
 
 

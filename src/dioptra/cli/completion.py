@@ -18,6 +18,7 @@ __all__ = [
     "complete_experiments",
     "complete_jobs",
     "complete_parameters",
+    "complete_plugins",
     "complete_queues",
     "complete_snapshots",
     "completion",
@@ -68,6 +69,13 @@ def complete_examples(context: click.Context, parameter: click.Parameter, typed:
     from dioptra.testbed import example_names
 
     return [CompletionItem(name) for name in example_names() if name.startswith(typed)]
+
+
+def complete_plugins(context: click.Context, parameter: click.Parameter, typed: str) -> list[CompletionItem]:
+    """Offer the names of collections and of the task plugins in those that lie here."""
+    from dioptra.testbed import Testbed
+
+    return [CompletionItem(name) for name in Testbed().plugins.names() if name.startswith(typed)]
 
 
 def _typed_project() -> Project | None:

@@ -77,7 +77,8 @@ def show(
 def _planned(project: str, entry_point: str, parameters: Sequence[str], interruption: Event) -> Description:
     from dioptra.testbed import Testbed
 
-    return Testbed().flow(project, entry_point, pairs("-P", parameters), on_output=_pass_to_stderr, cancel=interruption)
+    values = pairs("-P", parameters)
+    return Testbed().flow(project, entry_point, values, on_build=note, on_output=_pass_to_stderr, cancel=interruption)
 
 
 def _pass_to_stderr(output: bytes) -> None:

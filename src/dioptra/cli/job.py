@@ -93,11 +93,19 @@ def show(job_id: str, as_json: bool) -> None:
     attempts = testbed.database.jobs.attempts(found.id)
     if as_json:
         rows = [{"attempt": each.number, "status": each.status, "reason": each.reason} for each in attempts]
-        print_json(found.to_dict() | {"attempts": rows})
+        print_json(found.to_dict() | {"attempts": rows, "environment": _environment(testbed, found)})
         return
     for name, value in (found.to_dict() | {"folder": str(testbed.paths(found).folder)}).items():
         if name != "request":
             click.echo(f"{name:<12} {_text(name, value)}".rstrip())
+    if "python_env" in (around := _environment(testbed, found)):
+        said = f"{around['python_env'][:12]}, {around['python']}, {len(around['packages'])} packages; all are in --json"
+        click.echo(f"{'python_env':<12} {said}")
+    pins = testbed.plugins.used(found)
+    for name, sha256 in pins.hashes.items():
+        click.echo(
+            f"{'plugins':<12} {name} {sha256[:12]}" + (f" from {pins.sources[name]}" if name in pins.sources else "")
+        )
     for each in attempts if len(attempts) > 1 else ():
         click.echo(f"attempt {each.number}    {each.status}{f' ({each.reason})' if each.reason else ''}, {each.worker}")
     warn_unheard(testbed, [found])
@@ -245,6 +253,16 @@ def _row(job: Job) -> tuple[str, ...]:
     values = " ".join(f"{name}={value}" for name, value in job.parameters.items())
     entry = f"{job.entry_point}, verifies {job.verifies[:8]}" if job.verifies else job.entry_point
     return job.id[:8], job.status, job.queue, job.experiment, entry, started, seconds, values
+
+
+def _environment(testbed: Testbed, job: Job) -> dict[str, Any]:
+    """Return what the last attempt of a job had around it; nothing when that is not known."""
+    from dioptra.worker import Conditions
+
+    try:
+        return Conditions.load(testbed.paths(job)).environment
+    except RefusedError:  # it has not been started yet
+        return {}
 
 
 def _text(name: str, value: object) -> str:

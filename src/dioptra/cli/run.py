@@ -45,6 +45,12 @@ __all__ = ["run"]
     help="The experiment to record it in; by default the project's name.",
     shell_complete=complete_experiments,
 )
+@click.option(
+    "--env-manager",
+    type=click.Choice(["uv", "local"]),
+    default=None,
+    help="What gives it its environment: uv builds that of the project's python_env, local takes dioptra's own.",
+)
 @click.option("--dry-run", is_flag=True, help="Check everything and show the argument list; run nothing.")
 @json_option
 @click.pass_obj
@@ -54,6 +60,7 @@ def run(
     entry_point: str,
     parameters: tuple[str, ...],
     experiment: str | None,
+    env_manager: str | None,
     dry_run: bool,
     as_json: bool,
 ) -> int:
@@ -65,7 +72,8 @@ def run(
     from dioptra.testbed import Testbed
 
     testbed = Testbed()
-    plan = testbed.plan(project, entry_point, pairs("-P", parameters), experiment=experiment)
+    values = pairs("-P", parameters)
+    plan = testbed.plan(project, entry_point, values, experiment=experiment, env_manager=env_manager or "")
     for warning in plan.warnings:
         note(f"Warning: {warning}")
     if dry_run:
@@ -74,7 +82,12 @@ def run(
     output = PassThrough()
     try:
         job = testbed.execute(
-            plan, on_fetch=fetch_progress, on_start=_show_start, on_output=output, cancel=interruption
+            plan,
+            on_fetch=fetch_progress,
+            on_build=note,
+            on_start=_show_start,
+            on_output=output,
+            cancel=interruption,
         )
     except RunNotEndedError as error:
         output.end_line()

@@ -283,7 +283,7 @@ def _lines(name: str, value: Any) -> list[tuple[str, str]]:
 
 
 def _show_environment(found: dict[str, Any]) -> None:
-    for name in ("python", "platform"):
+    for name in ("python", "platform", "python_env"):
         if name in found:
             click.echo(f"{name:<12} {found[name]}")
     if packages := found.get("packages"):

@@ -48,6 +48,12 @@ __all__ = ["submit"]
     help="The experiment; by default the project's name.",
     shell_complete=complete_experiments,
 )
+@click.option(
+    "--env-manager",
+    type=click.Choice(["uv", "local"]),
+    default=None,
+    help="What gives it its environment: uv builds that of the project's python_env, local takes dioptra's own.",
+)
 @click.option("--queue", default="default", show_default=True, help="The queue.", shell_complete=complete_queues)
 @click.option(
     "--depends-on",
@@ -65,6 +71,9 @@ __all__ = ["submit"]
 @click.option("--name", default="", help="What to call it.")
 @click.option("--tag", "tags", multiple=True, help="A word to find it by; may be repeated.")
 @click.option("--key", default="", help="Two submissions with the same key are one job.")
+@click.option(
+    "--plugins-at-start", is_flag=True, help="Take the task plugins that are there when it starts, not those of now."
+)
 @json_option
 def submit(
     project: str,
@@ -72,6 +81,7 @@ def submit(
     parameters: tuple[str, ...],
     takes: tuple[str, ...],
     experiment: str | None,
+    env_manager: str | None,
     queue: str,
     depends_on: tuple[str, ...],
     timeout: str | None,
@@ -80,6 +90,7 @@ def submit(
     name: str,
     tags: tuple[str, ...],
     key: str,
+    plugins_at_start: bool,
     as_json: bool,
 ) -> None:
     """Put an entry point of PROJECT into a queue, and print the job's id.
@@ -100,8 +111,16 @@ def submit(
         name=name,
         tags=tags,
         key=key,
+        plugins_at_start=plugins_at_start,
     )
-    job = testbed.submit(project, entry_point, pairs("-P", parameters), experiment=experiment, submission=how)
+    job = testbed.submit(
+        project,
+        entry_point,
+        pairs("-P", parameters),
+        experiment=experiment,
+        env_manager=env_manager or "",
+        submission=how,
+    )
     waiting = f", {len(job.waits_for)} to wait for" if job.status == "deferred" else ""
     note(f"job {job.id[:8]} {job.outcome} in {job.queue}: {job.entry_point} of {job.experiment}{waiting}")
     warn_unheard(testbed, [job])

@@ -15,14 +15,19 @@ __all__ = ["environment", "packages"]
 _DISTRIBUTION = re.compile(r"(?P<name>[^-]+)-(?P<version>[^-]+?)(?:-py[\d.]+)?\.(?:dist-info|egg-info)")
 
 
-def environment() -> dict[str, Any]:
-    """Return Python's version, the platform, and name and version of each package that is installed."""
+def environment(python: str = "", path: list[str] | None = None) -> dict[str, Any]:
+    """Return Python's version, the platform, and name and version of each package that is installed.
+
+    Args:
+        python: The implementation and the version; by default those of this process.
+        path: The folders that packages are looked for in; by default those of this process.
+    """
     machine = os.uname()
     return {
-        "python": f"{platform.python_implementation()} {platform.python_version()}",
+        "python": python or f"{platform.python_implementation()} {platform.python_version()}",
         "platform": " ".join((machine.sysname, machine.release, machine.machine)),
         "cores": os.cpu_count(),
-        "packages": packages(sys.path),
+        "packages": packages(sys.path if path is None else path),
     }
 
 

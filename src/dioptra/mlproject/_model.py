@@ -8,7 +8,18 @@ from pathlib import Path
 
 from dioptra.errors import EntryPointNotFoundError, suggest
 
-__all__ = ["EntryPoint", "Parameter", "Project", "ProjectWarning"]
+__all__ = [
+    "ENVIRONMENTS",
+    "DeclaredEnvironment",
+    "EntryPoint",
+    "Parameter",
+    "Project",
+    "ProjectWarning",
+    "PythonEnv",
+    "Requirements",
+]
+
+ENVIRONMENTS = ("conda_env", "python_env", "docker_env")  # the keys of an MLproject file that may ask for one
 
 
 @dataclass(frozen=True)
@@ -47,6 +58,34 @@ class ProjectWarning:
 
 
 @dataclass(frozen=True)
+class DeclaredEnvironment:
+    """That a project asks for an environment: how, and the value as it was written; None when it is not one value."""
+
+    kind: str
+    value: str | None
+    line: int
+
+
+@dataclass(frozen=True)
+class Requirements:
+    """Lines of a requirements file, without comments; those of the files that it names stand in their place."""
+
+    lines: tuple[str, ...] = ()
+    constraints: tuple[str, ...] = ()  # they limit versions, and install nothing
+
+
+@dataclass(frozen=True)
+class PythonEnv:
+    """The environment that a project asks for with `python_env`."""
+
+    file: Path
+    python: str  # a version such as 3.12; nothing for that of the testbed
+    build_dependencies: Requirements
+    dependencies: Requirements
+    warnings: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
 class Project:
     """A folder with an MLproject file."""
 
@@ -54,6 +93,7 @@ class Project:
     file: Path
     entry_points: dict[str, EntryPoint]
     warnings: tuple[ProjectWarning, ...] = field(default=())
+    declared: tuple[DeclaredEnvironment, ...] = ()
 
     @property
     def folder(self) -> Path:

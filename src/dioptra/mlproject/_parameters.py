@@ -12,7 +12,7 @@ from dioptra.errors import InvalidParameterError, did_you_mean
 from dioptra.mlproject._model import EntryPoint, Parameter
 from dioptra.storage import is_remote, local_path
 
-__all__ = ["MAX_VALUE_BYTES", "bind", "is_number", "remote_inputs"]
+__all__ = ["CREDENTIAL", "MAX_VALUE_BYTES", "bind", "is_number", "remote_inputs"]
 
 MAX_VALUE_BYTES = 100_000
 _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?", re.ASCII)
@@ -20,7 +20,7 @@ _INFINITY = re.compile(r"[+-]?inf(inity)?", re.IGNORECASE)
 _URI = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:")
 _INTEGER = re.compile(r"[+-]?\d+", re.ASCII)
 _BOOLEANS = frozenset(["true", "false", "yes", "no", "on", "off", "t", "f", "y", "n", "1", "0"])
-_CREDENTIAL = re.compile(r"signature|^sig$|token|passw|secret|credential|(api|access)_?key", re.IGNORECASE)
+CREDENTIAL = re.compile(r"signature|^sig$|token|passw|secret|credential|(api|access)_?key", re.IGNORECASE)
 _EXTRA_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]{0,249}")  # 250 characters is what MLflow keeps
 
 
@@ -164,7 +164,7 @@ def _without_password(entry: EntryPoint, parameter: Parameter, uri: str) -> str:
     if password:
         raise _invalid(entry, parameter.name, "holds a password, which records would keep", hint)
     for name, _ in parse_qsl(parts.query):
-        if _CREDENTIAL.search(name):
+        if CREDENTIAL.search(name):
             raise _invalid(entry, parameter.name, f"holds {name!r}, a credential that records would keep", hint)
     return uri
 

@@ -1,5 +1,6 @@
 """Bytes: the home and what lies in it, what is fetched from elsewhere, and the one place that unpacks archives."""
 
+from dioptra.storage._addresses import is_remote, local_path, shown
 from dioptra.storage._archives import (
     ARCHIVE_SUFFIXES,
     BUNDLE_LIMITS,
@@ -14,7 +15,9 @@ from dioptra.storage._arrays import read_arrays
 from dioptra.storage._bundles import pin
 from dioptra.storage._hashes import ContentHash, hash_content
 from dioptra.storage._home import PROJECT_HOME, AttemptPaths, Home, find_home, make_home, write_aside
-from dioptra.storage._remote import Progress, fetch, is_remote, local_path
+from dioptra.storage._remote import Progress, fetch
+from dioptra.storage._send import Sent, plan_send, send_folder
+from dioptra.storage._sync import fetch_bundle
 
 __all__ = [
     "ARCHIVE_SUFFIXES",
@@ -26,7 +29,9 @@ __all__ = [
     "ContentHash",
     "Home",
     "Progress",
+    "Sent",
     "fetch",
+    "fetch_bundle",
     "find_home",
     "hash_content",
     "is_archive",
@@ -34,7 +39,10 @@ __all__ = [
     "local_path",
     "make_home",
     "pin",
+    "plan_send",
     "read_arrays",
+    "send_folder",
+    "shown",
     "unpack",
     "unpack_tar",
     "with_member",

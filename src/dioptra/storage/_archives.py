@@ -5,16 +5,15 @@ from __future__ import annotations
 import io
 import shutil
 import tempfile
-import unicodedata
 import zipfile
 from collections.abc import Callable, Generator
 from contextlib import closing
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO
 
 from dioptra.errors import ArchiveError
 from dioptra.storage._members import CHUNK, ArchiveLimits, Member, reading
+from dioptra.storage._names import Names
 from dioptra.storage._tar import TAR_MODES, tar_members
 from dioptra.storage._zip import zip_members
 
@@ -37,7 +36,6 @@ ARCHIVE_SUFFIXES = {
     ".tar.bz2": "r:bz2",
     ".tar.xz": "r:xz",
 }
-_PART_BYTES = 255  # the longest name that file systems take
 
 _Members = Callable[[Path, ArchiveLimits, int], Generator[tuple[Member, IO[bytes] | None]]]
 
@@ -124,7 +122,7 @@ def _unpack_aside(archive: Path, into: Path, members: _Members, limits: ArchiveL
 
 def _unpack(archive: Path, folder: Path, members: _Members, limits: ArchiveLimits) -> None:
     left = min(limits.total_bytes, max(archive.stat().st_size * limits.ratio, 1_000_000))
-    names = _Names(limits, archive.name)
+    names = Names(limits, archive.name)
     with closing(members(archive, limits, left)) as found:
         for member, content in found:
             path = names.claim(member)
@@ -169,49 +167,3 @@ def _merge(source: Path, into: Path) -> None:
     for entry in entries:
         target = into / entry.relative_to(source)
         target.mkdir(exist_ok=True) if entry.is_dir() else entry.replace(target)
-
-
-@dataclass
-class _Names:
-    """The names seen so far, compared as a file system that ignores case would."""
-
-    limits: ArchiveLimits
-    archive: str
-    seen: dict[str, tuple[str, bool]] = field(default_factory=dict)  # name as written and whether it is a folder
-
-    def claim(self, member: Member) -> tuple[str, ...]:
-        """Return the parts of a member's path, or refuse it."""
-        parts = tuple(part for part in member.name.split("/") if part not in ("", "."))
-        if reason := self._refusal(member, parts) or self._clash(member, parts):
-            raise ArchiveError(f"member {member} {reason}", where=self.archive)
-        return parts
-
-    def _refusal(self, member: Member, parts: tuple[str, ...]) -> str:
-        name, limits = member.name, self.limits
-        if name.startswith("/") or ".." in parts or not (parts or member.is_folder):
-            return "leaves the folder"
-        if "\\" in name or not name.isprintable():
-            return "has a name with a character that is not allowed"
-        if len(name.encode()) > limits.path_bytes or len(parts) > limits.depth or _longest(parts) > _PART_BYTES:
-            return "has a path that is too long"
-        if limits.refused_names & {part.lower() for part in parts} or name.lower().endswith(limits.refused_suffixes):
-            return "has a name that other programs act upon"
-        return ""
-
-    def _clash(self, member: Member, parts: tuple[str, ...]) -> str:
-        if not all(self._note("/".join(parts[:length]), folder=True) for length in range(1, len(parts))):
-            return "lies in a folder whose name is taken"
-        free = self._note("/".join(parts), folder=member.is_folder)
-        return "" if free else "comes twice, or differs from another only in upper and lower case"
-
-    def _note(self, name: str, *, folder: bool) -> bool:
-        """Note a name and tell whether it was free; a folder may come again."""
-        key = unicodedata.normalize("NFC", name).casefold()
-        if key not in self.seen:
-            self.seen[key] = (name, folder)
-            return True
-        return folder and self.seen[key] == (name, True)
-
-
-def _longest(parts: tuple[str, ...]) -> int:
-    return max((len(part.encode()) for part in parts), default=0)

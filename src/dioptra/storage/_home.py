@@ -151,6 +151,21 @@ class Home:
         return self.path / "plugins"
 
     @property
+    def listings_dir(self) -> Path:
+        """The folder that remembers what lay elsewhere, so that only what has changed is fetched again."""
+        return self.path / "cache" / "listings"
+
+    @property
+    def collections_dir(self) -> Path:
+        """The folder with a folder for each collection of task plugins that no setting names another place for."""
+        return self.path / "collections"
+
+    @property
+    def envs_dir(self) -> Path:
+        """The folder with the environments that projects ask for, by the hash of all that decides on each."""
+        return self.path / "envs"
+
+    @property
     def database_file(self) -> Path:
         """The database of jobs, queues and workers."""
         return self.path / "testbed.db"

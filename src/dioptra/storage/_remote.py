@@ -1,34 +1,17 @@
-"""Fetches what lies behind a URI: one file or a whole folder, through fsspec."""
+"""Fetches what lies behind a URI: one file or a whole folder."""
 
 from __future__ import annotations
 
-import os
-import re
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path, PurePosixPath
-from typing import Any
 from urllib.parse import unquote, urlsplit
 
-from dioptra.errors import BaseOptionalDependencyError, DioptraError, NotFoundError, StoreUnreachableError, UsageError
+from dioptra.errors import NotFoundError, StoreUnreachableError
+from dioptra.storage._elsewhere import ChangedError, Elsewhere, NoFileError, RemoteFile, Told, connect, in_threads
 
-__all__ = ["Progress", "fetch", "is_remote", "local_path"]
+__all__ = ["Progress", "fetch", "files_at"]
 
 Progress = Callable[[int, int | None], object]  # bytes fetched so far, bytes in all where that is known
-
-_CONNECT_SECONDS, _READ_SECONDS = 5, 60
-_EXTRAS = {"s3": "s3", "s3a": "s3", "gs": "gcs", "gcs": "gcs"}
-
-
-def is_remote(text: str) -> bool:
-    """Tell whether a text is a URI that has to be fetched; `file://` and plain paths have not."""
-    scheme, mark, _ = text.partition("://")
-    return bool(mark) and re.fullmatch(r"[A-Za-z][A-Za-z0-9+.-]*", scheme) is not None and scheme.lower() != "file"
-
-
-def local_path(text: str) -> str:
-    """Return the path that a text names: of a `file://` URI, or the text itself."""
-    return unquote(urlsplit(text).path) if text.lower().startswith("file://") else text
 
 
 def fetch(uri: str, into: Path, progress: Progress = lambda done, total: None) -> Path:
@@ -44,101 +27,48 @@ def fetch(uri: str, into: Path, progress: Progress = lambda done, total: None) -
         StoreUnreachableError: The store does not answer, or does not let us in.
         BaseOptionalDependencyError: The package for that kind of store is not installed.
     """
-    with _translated(uri):
-        system, path = _connect(uri)
-        files = _listing(system, path, uri)
-        target = into / (unquote(PurePosixPath(urlsplit(uri).path).name) or "data")
-        counter = _counter(progress, [size for _, size in files])
-        for relative, _ in files:
-            place = target / relative if relative else target
-            place.parent.mkdir(parents=True, exist_ok=True)
-            system.get_file(f"{path}/{relative}" if relative else path, str(place), callback=counter)
+    place = connect(uri)
+    files = files_at(place)
+    target = into / (unquote(PurePosixPath(urlsplit(uri).path).name) or "data")
+
+    def bring(file: RemoteFile, told: Told) -> None:
+        path = target / file.name if file.name else target
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            place.get(file, path, told)
+        except NoFileError:
+            return
+
+    try:
+        in_threads(bring, files, place.threads, _counter(progress, [file.size for file in files]))
+    except ChangedError as error:
+        if files[0].name:
+            hint = "try again when it is whole"
+            raise StoreUnreachableError(f"{place.uri!r} is being changed ({error})", hint=hint) from None
+        raise NotFoundError(f"there is nothing at {place.uri!r}") from None
     return target
 
 
-def _counter(progress: Progress, sizes: list[int | None]) -> Any:
-    """Return what fsspec tells about each piece, adding up over all files."""
-    from fsspec.callbacks import Callback
+def files_at(place: Elsewhere) -> list[RemoteFile]:
+    """Return the file that a place is, or those below it.
 
-    class Counter(Callback):  # type: ignore[misc]
-        done = 0
-        total = sum(size for size in sizes if size is not None) if None not in sizes else None
-
-        def set_size(self, size: int | None) -> None:
-            if len(sizes) == 1:
-                self.total = size
-
-        def relative_update(self, inc: int = 1) -> None:
-            self.done += inc
-            progress(self.done, self.total)
-
-    return Counter()
+    Raises:
+        NotFoundError: There is none.
+    """
+    file = place.file()
+    if files := [file] if file else place.files():
+        return files
+    raise NotFoundError(f"there is nothing at {place.uri!r}")
 
 
-def _connect(uri: str) -> tuple[Any, str]:
-    import fsspec
+def _counter(progress: Progress, sizes: list[int | None]) -> Told:
+    """Return what adds up the pieces of all files."""
+    total = sum(size for size in sizes if size is not None) if None not in sizes else None
+    done = 0
 
-    scheme, _, rest = uri.partition("://")
-    system, path = fsspec.core.url_to_fs(f"{scheme.lower()}://{rest}", **_options(scheme.lower()))
-    return system, str(path).rstrip("/")
+    def told(count: int, size: int | None) -> None:
+        nonlocal done
+        done += count
+        progress(done, size if len(sizes) == 1 else total)
 
-
-def _options(scheme: str) -> dict[str, Any]:
-    """Return what makes a client give up in seconds when nobody answers, and never in the middle of a long download."""
-    if scheme in ("s3", "s3a"):
-        limits = {"connect_timeout": _CONNECT_SECONDS, "read_timeout": _READ_SECONDS, "retries": {"max_attempts": 2}}
-        endpoint = os.environ.get("MLFLOW_S3_ENDPOINT_URL")  # the variable of 0.x; AWS_ENDPOINT_URL works too
-        return {"config_kwargs": limits} | ({"endpoint_url": endpoint} if endpoint else {})
-    if scheme in ("http", "https"):
-        import aiohttp
-
-        timeout = aiohttp.ClientTimeout(total=None, sock_connect=_CONNECT_SECONDS, sock_read=_READ_SECONDS)
-        return {"client_kwargs": {"timeout": timeout}}
-    return {}
-
-
-def _listing(system: Any, path: str, uri: str) -> list[tuple[str, int | None]]:
-    """Return the files below a path, relative to it, with their sizes; one file is the relative path ""."""
-    if uri.lower().startswith(("http://", "https://")):  # one page; what it links to is not a folder
-        if urlsplit(uri).path.endswith("/"):
-            raise UsageError(f"{uri!r} is no file, and a folder cannot be fetched by http", hint="name a file")
-        return [("", None)]
-    if system.isfile(path):
-        return [("", system.info(path).get("size"))]
-    found = system.find(path, detail=True)
-    files = [(_inside(name, path, uri), entry.get("size")) for name, entry in sorted(found.items())]
-    files = [(name, size) for name, size in files if name]
-    if not files:
-        raise FileNotFoundError(path)
-    return files
-
-
-def _inside(name: str, path: str, uri: str) -> str:
-    """Return a name relative to the folder that is fetched; one that would lead out of it is refused."""
-    relative = name.removeprefix(path).lstrip("/")
-    if name.endswith("/"):  # the marker of an empty folder
-        return ""
-    parts = relative.split("/")
-    if not name.startswith(path) or any(part in ("", ".", "..") or "\\" in part or "\0" in part for part in parts):
-        raise UsageError(f"{uri!r} holds the name {name!r}, which leads out of the folder", hint="rename it there")
-    return relative
-
-
-@contextmanager
-def _translated(uri: str) -> Iterator[None]:
-    try:
-        yield
-    except DioptraError:
-        raise
-    except FileNotFoundError as error:
-        raise NotFoundError(f"there is nothing at {uri!r}") from error
-    except ImportError as error:
-        extra = _EXTRAS.get(uri.partition("://")[0].lower())
-        hint = f"pip install 'dioptra-testbed[{extra}]'" if extra else f"install the package that is missing ({error})"
-        raise BaseOptionalDependencyError(f"a package is needed to read {uri!r}", hint=hint) from error
-    except ValueError as error:
-        raise UsageError(f"{uri!r} cannot be read ({error})", hint="use s3://, gs://, https:// or a path") from error
-    except Exception as error:  # whatever kind of error a store's own package makes
-        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
-        hint = "check the address and the credentials"
-        raise StoreUnreachableError(f"{uri!r} cannot be read ({reason})", hint=hint) from error
+    return told

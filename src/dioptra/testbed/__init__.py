@@ -5,6 +5,8 @@ from dioptra.testbed._diff import JobDiff, SnapshotDiff
 from dioptra.testbed._doctor import Finding, examine
 from dioptra.testbed._durations import parse_duration
 from dioptra.testbed._examples import copy_example, example_dir, example_names
+from dioptra.testbed._plugins import PluginCollection, Plugins
+from dioptra.testbed._push import Pushed
 from dioptra.testbed._subject import Subject
 from dioptra.testbed._submit import Submission
 from dioptra.testbed._testbed import Testbed
@@ -18,7 +20,10 @@ __all__ = [
     "Finding",
     "JobDiff",
     "Plan",
+    "PluginCollection",
+    "Plugins",
     "Prepared",
+    "Pushed",
     "Request",
     "SnapshotDiff",
     "Subject",

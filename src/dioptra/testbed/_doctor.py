@@ -15,6 +15,7 @@ from dioptra import settings
 from dioptra.errors import DioptraError, did_you_mean
 from dioptra.storage import PROJECT_HOME
 from dioptra.testbed._testbed import Testbed
+from dioptra.worker import find_uv
 
 __all__ = ["Finding", "examine"]
 
@@ -49,6 +50,7 @@ def examine(testbed: Testbed, environ: Mapping[str, str] | None = None) -> list[
         Finding("python", "ok", f"{platform.python_version()} at {sys.executable}"),
         *_packages(),
         *_programs(environ),
+        _uv(environ),
         _home(testbed, environ),
         _store(testbed),
         _database(testbed),
@@ -97,6 +99,13 @@ def _programs(environ: Mapping[str, str]) -> Iterator[Finding]:
     for name, use, state in needed:
         place = shutil.which(name, path=environ.get("PATH"))
         yield Finding(name, "ok" if place else state, place or f"not found on the PATH; {use}")
+
+
+def _uv(environ: Mapping[str, str]) -> Finding:
+    try:
+        return Finding("uv", "ok", find_uv(environ))
+    except DioptraError:
+        return Finding("uv", "note", "not installed; only projects with a python_env need it")
 
 
 def _home(testbed: Testbed, environ: Mapping[str, str]) -> Finding:

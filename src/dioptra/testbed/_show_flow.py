@@ -12,7 +12,7 @@ from tempfile import TemporaryDirectory
 from dioptra.errors import InvalidProjectError
 from dioptra.flow.graphs import Description
 from dioptra.tracking import Tracking
-from dioptra.worker import Ending, Plan, job_environment, run_command
+from dioptra.worker import BuiltEnv, Ending, Plan, job_environment, run_command
 
 __all__ = ["first_flow"]
 
@@ -21,7 +21,9 @@ _GRACE = 2.0
 _TAIL = 4_000  # bytes of the output
 
 
-def first_flow(plan: Plan, on_output: Callable[[bytes], object], cancel: threading.Event) -> Description:
+def first_flow(
+    plan: Plan, env: BuiltEnv | None, on_output: Callable[[bytes], object], cancel: threading.Event
+) -> Description:
     """Start an entry point, and return the first flow that it would run.
 
     Nothing is stored: the script has a home, a tracking store and a folder for its files that are removed afterwards.
@@ -37,7 +39,7 @@ def first_flow(plan: Plan, on_output: Callable[[bytes], object], cancel: threadi
         ending = run_command(
             plan.argv,
             cwd=plan.project.folder,
-            environment=_environment(folder, flow_file),
+            environment=_environment(folder, flow_file, env),
             log_file=log_file,
             on_output=lambda chunk: None,
             cancel=cancel,
@@ -57,7 +59,7 @@ def first_flow(plan: Plan, on_output: Callable[[bytes], object], cancel: threadi
     )
 
 
-def _environment(folder: Path, flow_file: Path) -> dict[str, str]:
+def _environment(folder: Path, flow_file: Path, env: BuiltEnv | None) -> dict[str, str]:
     """Return the environment of a job that belongs to no job, with stores that nobody will look into."""
     output_dir = folder / "outputs"
     output_dir.mkdir()
@@ -70,7 +72,7 @@ def _environment(folder: Path, flow_file: Path) -> dict[str, str]:
         "PYTHONDONTWRITEBYTECODE": "1",  # the script runs in the user's own folder
     }
     base = {name: value for name, value in os.environ.items() if not name.startswith("MLFLOW_")}
-    return job_environment(additions, base)
+    return job_environment(additions, base, env)
 
 
 def _what_happened(ending: Ending, tail: bytes) -> str:

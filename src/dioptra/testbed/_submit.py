@@ -7,7 +7,7 @@ import tempfile
 import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +15,7 @@ from dioptra.errors import ProjectNotFoundError, UsageError
 from dioptra.experiment import Library, Snapshot
 from dioptra.records import OUTCOMES, Dependency, Job, JobStatus
 from dioptra.storage import Home, is_archive, unpack
-from dioptra.worker import Conditions, Plan, Request, conditions_of_plan, draw_hash_seed, make_plan, pin_plugins
+from dioptra.worker import Conditions, Pins, Plan, Request, conditions_of_plan, draw_hash_seed, make_plan, pin_plugins
 
 __all__ = ["Submission", "again", "dependencies", "plan_of", "project_of", "submitted"]
 
@@ -37,6 +37,7 @@ class Submission:
         name: What to call it.
         tags: Words to find it by.
         key: Two submissions with the same key are one job.
+        plugins_at_start: It takes the task plugins that are there when it starts, as in 0.x, not those of now.
     """
 
     queue: str = "default"
@@ -48,6 +49,7 @@ class Submission:
     name: str = ""
     tags: Sequence[str] = ()
     key: str = ""
+    plugins_at_start: bool = False
 
     def check(self) -> None:
         """Raise UsageError when one of its words is longer than lists and indexes can take."""
@@ -127,6 +129,7 @@ def plan_of(
     parameters: Mapping[str, str],
     experiment: str | None,
     waits_for: Sequence[Dependency],
+    env_manager: str = "",
 ) -> Plan:
     """Check what is to run, as far as it can be known before the jobs that it waits for have ended.
 
@@ -136,7 +139,8 @@ def plan_of(
     promised = {each.parameter: f"<{each.outcome} of job {each.job[:8]}>" for each in waits_for if each.parameter}
     if twice := [name for name in promised if name in parameters]:
         raise UsageError(f"parameter {twice[0]!r} is given and taken from a job", hint="do one of them")
-    return make_plan(project, entry_point, {**parameters, **promised}, experiment, promised=promised.keys())
+    values = {**parameters, **promised}
+    return make_plan(project, entry_point, values, experiment, promised=promised.keys(), env_manager=env_manager)
 
 
 def submitted(
@@ -153,21 +157,22 @@ def submitted(
         place: The folder that defaults and shared data are looked up in when it runs.
     """
     home.make()
-    snapshot, request = captured(home, library, plan)
+    snapshot, request = captured(home, library, plan, plugins_at_start=submission.plugins_at_start)
     return _job(snapshot, request, submission, waits_for, place)
 
 
-def captured(home: Home, library: Library, plan: Plan) -> tuple[Snapshot, Request]:
+def captured(home: Home, library: Library, plan: Plan, *, plugins_at_start: bool = False) -> tuple[Snapshot, Request]:
     """Capture the project and pin the plugins, and return the snapshot and what is to be run of it."""
     home.make()
-    hash_seed, plugins = draw_hash_seed(), pin_plugins(home)
+    hash_seed, plugins = draw_hash_seed(), Pins() if plugins_at_start else pin_plugins(home)
     found = library.open_experiment(plan.experiment).capture(
         plan.project.folder,
         script=plan.project.file.name if plan.project.file.suffix == ".py" else plan.entry_point.name,
         conditions=lambda: conditions_of_plan(home, plan, hash_seed, plugins),
         left_out=(home.path.resolve(),),
     )
-    return found.snapshot, Request.of(plan, found.repository, hash_seed, plugins)
+    request = Request.of(plan, found.repository, hash_seed, plugins)
+    return found.snapshot, replace(request, plugins_at_start=plugins_at_start)
 
 
 def again(home: Home, job: Job) -> Job:
@@ -192,12 +197,15 @@ def again(home: Home, job: Job) -> Job:
 def _request_of(home: Home, job: Job) -> dict[str, Any]:
     """Return the request of a job that never waited in a queue, from what its attempt ran with."""
     conditions = Conditions.load(home.attempt(job.id, job.attempt))
+    plugins = pin_plugins(home)
     return {
         "project_file": conditions.project_file,
         "given": list(conditions.given),
         "hash_seed": conditions.hash_seed,
+        "env_manager": conditions.env_manager,
         "repository": conditions.repository,
-        "plugins": pin_plugins(home),
+        "plugins": plugins.hashes,
+        "plugin_sources": plugins.sources,
     }
 
 

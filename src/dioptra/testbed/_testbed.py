@@ -36,12 +36,14 @@ from dioptra.worker import (
     Prepared,
     Request,
     Runner,
+    build_env,
     make_plan,
 )
 
 if TYPE_CHECKING:
     from dioptra.database import Database
     from dioptra.flow.graphs import Description
+    from dioptra.testbed._plugins import Plugins
     from dioptra.worker import Worker
 
 __all__ = ["Testbed"]
@@ -72,6 +74,7 @@ class Testbed:
         parameters: Mapping[str, str] | None = None,
         *,
         experiment: str | None = None,
+        env_manager: str = "",
     ) -> Plan:
         """Check a project, an entry point and values, and return what would run; nothing is stored.
 
@@ -80,12 +83,14 @@ class Testbed:
             entry_point: The name of the entry point.
             parameters: Values by name, as text.
             experiment: The name of the experiment; by default the project's.
+            env_manager: What gives it its environment: `uv` builds that of the project's `python_env`, `local` takes
+                that of the testbed; by default `uv` when the project asks for one.
 
         Raises:
             ProjectNotFoundError, InvalidProjectError, EntryPointNotFoundError, InvalidParameterError: As they say.
         """
         check_no_archive(Path(project))
-        return make_plan(Path(project), entry_point, parameters or {}, experiment)
+        return make_plan(Path(project), entry_point, parameters or {}, experiment, env_manager=env_manager)
 
     def run(
         self,
@@ -94,12 +99,13 @@ class Testbed:
         parameters: Mapping[str, str] | None = None,
         *,
         experiment: str | None = None,
+        env_manager: str = "",
         on_start: Callable[[Job], object] = lambda job: None,
         on_output: Callable[[bytes], object] = lambda chunk: None,
         cancel: threading.Event | None = None,
     ) -> Job:
         """Plan an entry point and execute the plan: see `plan` and `execute`."""
-        plan = self.plan(project, entry_point, parameters, experiment=experiment)
+        plan = self.plan(project, entry_point, parameters, experiment=experiment, env_manager=env_manager)
         return self.execute(plan, on_start=on_start, on_output=on_output, cancel=cancel)
 
     def execute(
@@ -107,6 +113,7 @@ class Testbed:
         plan: Plan,
         *,
         on_fetch: OnFetch = lambda uri: nullcontext(lambda done, total: None),
+        on_build: Callable[[str], object] = lambda sentence: None,
         on_start: Callable[[Job], object] = lambda job: None,
         on_output: Callable[[bytes], object] = lambda chunk: None,
         cancel: threading.Event | None = None,
@@ -116,6 +123,7 @@ class Testbed:
         Args:
             plan: What to run.
             on_fetch: Called with each URI that is fetched first; a context that gives what is told the progress.
+            on_build: Called with a sentence when its environment has to be built first, or waited for.
             on_start: Called with the job when it starts.
             on_output: Called with each piece of what the script prints.
             cancel: An event that ends the job when it is set.
@@ -127,7 +135,13 @@ class Testbed:
         """
         snapshot, request = captured(self.home, self.library, plan)
         return self.execute_request(
-            snapshot, request, on_fetch=on_fetch, on_start=on_start, on_output=on_output, cancel=cancel
+            snapshot,
+            request,
+            on_fetch=on_fetch,
+            on_build=on_build,
+            on_start=on_start,
+            on_output=on_output,
+            cancel=cancel,
         )
 
     def execute_request(
@@ -136,6 +150,7 @@ class Testbed:
         request: Request,
         *,
         on_fetch: OnFetch = lambda uri: nullcontext(lambda done, total: None),
+        on_build: Callable[[str], object] = lambda sentence: None,
         on_prepared: Callable[[Prepared], object] = lambda prepared: None,
         on_start: Callable[[Job], object] = lambda job: None,
         on_output: Callable[[bytes], object] = lambda chunk: None,
@@ -148,7 +163,9 @@ class Testbed:
         job = _new_job(snapshot, request)
         runner = Runner(self.home, self.library, self.tracking)
         try:
-            attempt = runner.attempt(job, snapshot, request, on_fetch=on_fetch, on_prepared=on_prepared)
+            attempt = runner.attempt(
+                job, snapshot, request, on_fetch=on_fetch, on_build=on_build, on_prepared=on_prepared, cancel=cancel
+            )
         except BaseException:
             self.home.forget(job)
             raise
@@ -172,6 +189,7 @@ class Testbed:
         parameters: Mapping[str, str] | None = None,
         *,
         experiment: str | None = None,
+        env_manager: str = "",
         submission: Submission | None = None,
     ) -> Job:
         """Check an entry point and its values, keep code and plugins as they are now, and put a job into a queue.
@@ -181,6 +199,8 @@ class Testbed:
             entry_point: The name of the entry point.
             parameters: Values by name, as text.
             experiment: The name of the experiment; by default the project's.
+            env_manager: What gives it its environment: `uv` builds that of the project's `python_env`, `local` takes
+                that of the testbed; by default `uv` when the project asks for one.
             submission: How it is to wait, and to be run.
 
         Raises:
@@ -193,7 +213,7 @@ class Testbed:
         how.check()
         waits_for = dependencies(how, self.job)
         with project_of(Path(project)) as folder:
-            plan = plan_of(folder, entry_point, parameters or {}, experiment, waits_for)
+            plan = plan_of(folder, entry_point, parameters or {}, experiment, waits_for, env_manager)
             place = Path(project).absolute().parent if folder != Path(project) else plan.project.folder
             job = submitted(self.home, self.library, plan, how, waits_for, place)
         return self._ledger.enqueue(job, how.key)
@@ -238,6 +258,13 @@ class Testbed:
         """
         self.database.jobs.remove(job.id)
         self.home.forget(job)
+
+    @property
+    def plugins(self) -> Plugins:
+        """The task plugins that its jobs get."""
+        from dioptra.testbed._plugins import Plugins
+
+        return Plugins(self)
 
     def worker(self, **options: Any) -> Worker:
         """Return a worker of this testbed; see `Worker`."""
@@ -293,10 +320,13 @@ class Testbed:
         entry_point: str = "main",
         parameters: Mapping[str, str] | None = None,
         *,
+        on_build: Callable[[str], object] = lambda sentence: None,
         on_output: Callable[[bytes], object] = lambda chunk: None,
         cancel: threading.Event | None = None,
     ) -> Description:
-        """Return the graph of the first flow that an entry point would run; none of its tasks runs, nothing is stored.
+        """Return the graph of the first flow that an entry point would run; none of its tasks runs.
+
+        Nothing is stored but the environment that it asks for, if that is not there yet.
 
         Raises:
             ProjectNotFoundError, InvalidProjectError, EntryPointNotFoundError, InvalidParameterError: As they say; also
@@ -304,8 +334,9 @@ class Testbed:
         """
         from dioptra.testbed._show_flow import first_flow
 
-        plan = self.plan(project, entry_point, parameters)
-        return first_flow(plan, on_output, cancel or threading.Event())
+        plan, cancel = self.plan(project, entry_point, parameters), cancel or threading.Event()
+        env = build_env(self.home, plan.wanted_env, on_build=on_build, cancel=cancel) if plan.wanted_env else None
+        return first_flow(plan, env, on_output, cancel)
 
     def flows(self, job: Job) -> list[Description]:
         """Return the graphs of the flows that a job ran, with what became of their tasks."""
@@ -332,4 +363,5 @@ def _new_job(snapshot: Snapshot, request: Request) -> Job:
         status=JobStatus.STARTED,
         snapshot=snapshot.name,
         verifies=request.verifies,
+        request=request.to_dict(),
     )

@@ -17,7 +17,7 @@ from dioptra.records import Job, JobStatus
 from dioptra.results import Difference, TaskDifference, differences, first_difference
 from dioptra.testbed._diff import flat_environment
 from dioptra.testbed._subject import Subject
-from dioptra.worker import Conditions, Request, pin_plugins, plugin_hashes
+from dioptra.worker import LOCAL, Conditions, Pins, Prepared, Request, pin_plugins
 
 if TYPE_CHECKING:
     from dioptra.testbed._testbed import Testbed
@@ -138,9 +138,10 @@ class Verifier:
         try:
             conditions = Conditions.load(self._testbed.paths(job))
             before = self._metrics(job)
-            self._environment = self._changes_since(job, conditions)
-            self._on_begin(job, self._environment)
-            rerun = self._run_again(snapshot, job, conditions)
+            plugins = pin_plugins(self._testbed.home)
+            if conditions.env_manager == LOCAL:  # else it is known when it is built
+                self._begin(job, conditions, environment(), plugins)
+            rerun = self._run_again(snapshot, job, conditions, plugins)
         except StoreUnreachableError:  # says nothing about the job
             raise
         except DioptraError as error:
@@ -152,15 +153,15 @@ class Verifier:
         finally:
             self._testbed.tracking.forget_registered(str(rerun.run_id))
 
-    def _changes_since(self, job: Job, before: Conditions) -> tuple[Difference, ...]:
-        """Return how the environment and the plugins differ from those that a job had."""
-        plugins = plugin_hashes(self._testbed.home)
-        return (
-            *differences(flat_environment(before.environment), flat_environment(environment())),
-            *differences(_plugins(before.plugins), _plugins(plugins)),
+    def _begin(self, job: Job, before: Conditions, around: Mapping[str, Any], plugins: Pins) -> None:
+        """Say how the environment and the plugins differ from those that a job had."""
+        self._environment = (
+            *differences(flat_environment(before.environment), flat_environment(around)),
+            *differences(_plugins(before.plugins), _plugins(plugins.hashes)),
         )
+        self._on_begin(job, self._environment)
 
-    def _run_again(self, snapshot: Snapshot, job: Job, conditions: Conditions) -> Job:
+    def _run_again(self, snapshot: Snapshot, job: Job, conditions: Conditions, plugins: Pins) -> Job:
         request = Request(
             experiment=job.experiment,
             project_dir=Path(job.project_dir),
@@ -169,13 +170,21 @@ class Verifier:
             given=conditions.given,
             hash_seed=conditions.hash_seed,
             repository=conditions.repository,
-            plugins=pin_plugins(self._testbed.home),
+            plugins=plugins,
+            env_manager=conditions.env_manager,
             verifies=job.id,
         )
+
+        def check(prepared: Prepared) -> None:
+            if prepared.env is not None:
+                self._begin(job, conditions, prepared.conditions.environment, plugins)
+            _check_data(conditions, prepared.conditions)
+
         return self._testbed.execute_request(
             snapshot,
             request,
-            on_prepared=lambda prepared: _check_data(conditions, prepared.conditions),
+            on_build=lambda sentence: self._on_output(f"{sentence}\n".encode()),
+            on_prepared=check,
             on_output=self._on_output,
             cancel=self._cancel,
         )

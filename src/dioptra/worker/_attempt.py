@@ -116,7 +116,7 @@ class Attempt:
         return run_command(
             self._job.argv,
             cwd=self._paths.code_dir,
-            environment=job_environment(additions),
+            environment=job_environment(additions, env=self._prepared.env),
             log_file=self._paths.log_file,
             on_output=on_output,
             cancel=cancel,

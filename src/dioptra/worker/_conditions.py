@@ -15,6 +15,7 @@ from dioptra.errors import DioptraError, RefusedError
 from dioptra.experiment import environment
 from dioptra.storage import AttemptPaths, Home, hash_content, is_remote, write_aside
 from dioptra.worker._plan import Plan
+from dioptra.worker._plugins import Pins
 
 __all__ = ["Conditions", "conditions_of_plan", "draw_hash_seed", "input_hashes", "seeds"]
 
@@ -33,7 +34,9 @@ class Conditions:
     argv: list[str]
     seeds: dict[str, str]  # parameters that are seeds, and the seed of Python's hashes
     environment: dict[str, Any] = field(default_factory=environment)
-    plugins: dict[str, str] = field(default_factory=dict)  # sha256 by package or folder
+    env_manager: str = "local"  # what gave it its environment
+    plugins: dict[str, str] = field(default_factory=dict)  # sha256 by collection, or folder of packages
+    plugin_sources: dict[str, str] = field(default_factory=dict)  # where each came from, without credentials
     inputs: dict[str, dict[str, Any]] = field(default_factory=dict)  # path, sha256, files, bytes by parameter
     shared: dict[str, dict[str, Any]] = field(default_factory=dict)  # the same by shared folder
     repository: dict[str, Any] | None = None  # of the user, at the moment of the capture
@@ -67,7 +70,7 @@ class Conditions:
             ) from error
 
 
-def conditions_of_plan(home: Home, plan: Plan, hash_seed: str, plugins: Mapping[str, str]) -> dict[str, Any]:
+def conditions_of_plan(home: Home, plan: Plan, hash_seed: str, plugins: Pins) -> dict[str, Any]:
     """Return what a new snapshot is first run with; inputs that lie elsewhere are not there yet."""
     local = {name for name in plan.parameters if not is_remote(plan.parameters[name])}
     return {
@@ -75,15 +78,15 @@ def conditions_of_plan(home: Home, plan: Plan, hash_seed: str, plugins: Mapping[
         "argv": plan.argv,
         "parameters": plan.parameters,
         "seeds": seeds(plan.parameters, hash_seed),
-        "environment": environment(),
-        "plugins": dict(plugins),
+        "environment": plan.wanted_env.describe(home) if plan.wanted_env else environment(),
+        "plugins": plugins.hashes,
         "inputs": input_hashes(home, plan, {}, local),
     }
 
 
 def _known(kind: type[Conditions], values: dict[str, Any]) -> dict[str, Any]:
     """Return the values of fields, each of the kind that it should be; a newer version may have kept more."""
-    kinds = {"project_file": str, "entry_point": str, "argv": list}
+    kinds = {"project_file": str, "entry_point": str, "argv": list, "env_manager": str}
     known = {entry.name: values[entry.name] for entry in fields(kind) if values.get(entry.name) is not None}
     for name, value in known.items():
         if not isinstance(value, kinds.get(name, dict)):

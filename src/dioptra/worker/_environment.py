@@ -7,11 +7,15 @@ import shutil
 import sys
 from collections.abc import Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from dioptra.errors import InvalidProjectError
 from dioptra.prefect import STAND_IN_DIR
 from dioptra.tracking import IN_JOB_DIR
 from dioptra.worker._supervisor import prctl
+
+if TYPE_CHECKING:
+    from dioptra.worker._python_env import BuiltEnv
 
 __all__ = ["hide_process", "job_environment", "resolve_program"]
 
@@ -30,17 +34,23 @@ _OF_POSTGRESQL = {  # which the testbed's own database may be reached with
 _OF_SERVERS = {"MLFLOW_BACKEND_STORE_URI", "MLFLOW_FLASK_SERVER_SECRET_KEY"}  # read by `mlflow server` only
 
 
-def job_environment(additions: Mapping[str, str], base: Mapping[str, str] | None = None) -> dict[str, str]:
+def job_environment(
+    additions: Mapping[str, str], base: Mapping[str, str] | None = None, env: BuiltEnv | None = None
+) -> dict[str, str]:
     """Return the environment of an attempt: that of this process, without what is the testbed's own.
 
-    `python` is the interpreter that runs dioptra: its folder comes first on the path. Python's output is not held
-    back, so that it can be followed as it is printed. `import prefect` finds the stand-in, behind the user's modules.
+    `python` is the interpreter that runs dioptra, or that of the project's own environment: its folder comes first on
+    the path. Python's output is not held back, so that it can be followed as it is printed. `import prefect` finds the
+    stand-in, behind the user's modules.
     """
     base = os.environ if base is None else base
     hidden = _OF_POSTGRESQL if "DIOPTRA_DATABASE_URL" in base else ()
     environment = {k: v for k, v in base.items() if _is_for_jobs(k) and k not in hidden}
     path = environment.get("PATH", os.defpath)
-    environment["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), path])
+    environment["PATH"] = os.pathsep.join([str(env.bin_dir if env else Path(sys.executable).parent), path])
+    if env:
+        environment["VIRTUAL_ENV"] = str(env.folder)
+        environment.pop("PYTHONHOME", None)
     ours = [str(IN_JOB_DIR), str(STAND_IN_DIR)]
     given = [entry for entry in environment.get("PYTHONPATH", "").split(os.pathsep) if entry and entry not in ours]
     environment["PYTHONPATH"] = os.pathsep.join([ours[0], *given, ours[1]])

@@ -2,22 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from contextlib import AbstractContextManager
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from dioptra.errors import DioptraError, InvalidParameterError, InvalidProjectError, NotFoundError
-from dioptra.experiment import Experiment, ProjectSettings, Snapshot, read_settings
+from dioptra.experiment import Experiment, ProjectSettings, Snapshot, environment, read_settings
 from dioptra.mlproject import build_argv, remote_inputs
 from dioptra.records import Job
 from dioptra.storage import AttemptPaths, Home, Progress, fetch, hash_content, is_remote
 from dioptra.worker._conditions import Conditions, input_hashes, seeds
-from dioptra.worker._plan import Plan, make_plan
-from dioptra.worker._plugins import plugin_path
+from dioptra.worker._environment import job_environment, resolve_program
+from dioptra.worker._plan import LOCAL, Plan, make_plan
+from dioptra.worker._plugins import Pins, pin_plugins, plugin_path
+from dioptra.worker._python_env import BuiltEnv, build_env
 
 __all__ = ["OnFetch", "Prepared", "Request", "prepare"]
+
+_CAPTURED = "only what was captured is there when a job runs: see .gitignore and .dioptraignore"
 
 OnFetch = Callable[[str], AbstractContextManager[Progress]]
 
@@ -33,11 +38,13 @@ class Request:
     given: dict[str, str]
     hash_seed: str
     repository: dict[str, Any] | None
-    plugins: dict[str, str]  # SHA-256 of those that were pinned, by package or folder
+    plugins: Pins  # those that were pinned
+    plugins_at_start: bool = False  # take those of the moment when it starts, as in 0.x
+    env_manager: str = LOCAL  # what gives it its environment
     verifies: str = ""
 
     @classmethod
-    def of(cls, plan: Plan, repository: dict[str, Any] | None, hash_seed: str, plugins: Mapping[str, str]) -> Request:
+    def of(cls, plan: Plan, repository: dict[str, Any] | None, hash_seed: str, plugins: Pins) -> Request:
         """Return the request that a plan stands for; relative paths that were given have become absolute in it."""
         return cls(
             experiment=plan.experiment,
@@ -47,7 +54,8 @@ class Request:
             given={name: value for name, value in plan.parameters.items() if name in plan.given},
             hash_seed=hash_seed,
             repository=repository,
-            plugins=dict(plugins),
+            plugins=plugins,
+            env_manager=plan.env_manager,
         )
 
     @classmethod
@@ -62,7 +70,9 @@ class Request:
             given={name: job.parameters[name] for name in more["given"]},
             hash_seed=more["hash_seed"],
             repository=more["repository"],
-            plugins=more["plugins"],
+            plugins=Pins(more["plugins"], more.get("plugin_sources", {})),
+            plugins_at_start=more.get("plugins_at_start", False),
+            env_manager=more.get("env_manager", LOCAL),
             verifies=job.verifies,
         )
 
@@ -73,7 +83,10 @@ class Request:
             "given": list(self.given),
             "hash_seed": self.hash_seed,
             "repository": self.repository,
-            "plugins": self.plugins,
+            "plugins": self.plugins.hashes,
+            "plugin_sources": self.plugins.sources,
+            "plugins_at_start": self.plugins_at_start,
+            "env_manager": self.env_manager,
         }
 
 
@@ -87,6 +100,7 @@ class Prepared:
     request: Request
     home: Home
     plugin_path: str  # the folders that it takes task plugins from, separated by colons
+    env: BuiltEnv | None = None  # its own environment; None for that of the testbed
 
     def changed_data(self) -> str:
         """Say which shared folder is not what it was when the attempt began; nothing when all are."""
@@ -115,14 +129,28 @@ class Prepared:
 
 
 def prepare(
-    home: Home, experiment: Experiment, snapshot: Snapshot, request: Request, paths: AttemptPaths, on_fetch: OnFetch
+    home: Home,
+    experiment: Experiment,
+    snapshot: Snapshot,
+    request: Request,
+    paths: AttemptPaths,
+    on_fetch: OnFetch,
+    *,
+    on_build: Callable[[str], object] = lambda sentence: None,
+    cancel: threading.Event | None = None,
 ) -> Prepared:
-    """Lay a snapshot out in an attempt's folder, check the request against it, and keep what it will run with."""
+    """Lay a snapshot out in an attempt's folder, check the request against it, and keep what it will run with.
+
+    Raises:
+        KeyboardInterrupt: It was cancelled while its environment was built.
+    """
     experiment.lay_out(snapshot, paths.code_dir)
     settings = read_settings(paths.code_dir)
     settings.link_shared(request.project_dir, paths.code_dir)
     plan = _plan(request, paths.code_dir)
+    env = _env(home, plan, request, paths.code_dir, on_build, cancel)
     fetched = _fetch(plan, paths, on_fetch)
+    plugins = pin_plugins(home) if request.plugins_at_start else request.plugins
     conditions = Conditions(
         project_file=request.project_file,
         entry_point=plan.entry_point.name,
@@ -130,13 +158,17 @@ def prepare(
         parameters=plan.parameters,
         argv=build_argv(plan.entry_point, plan.parameters | fetched),
         seeds=seeds(plan.parameters, request.hash_seed),
-        plugins=request.plugins,
+        environment=env.describe() if env else environment(),
+        env_manager=plan.env_manager,
+        plugins=plugins.hashes,
+        plugin_sources=plugins.sources,
         inputs=input_hashes(home, plan, fetched),
         shared={name: c.to_dict() for name, c in settings.hash_shared(request.project_dir, home.hashes_dir).items()},
         repository=request.repository,
     )
     conditions.save(paths)
-    return Prepared(plan, conditions, settings, request, home, plugin_path(home, request.plugins, paths))
+    plugins_at = plugin_path(home, plugins.hashes, paths, apart=env is not None)
+    return Prepared(plan, conditions, settings, request, home, plugins_at, env)
 
 
 def _plan(request: Request, code_dir: Path) -> Plan:
@@ -146,13 +178,46 @@ def _plan(request: Request, code_dir: Path) -> Plan:
             f"{request.project_file} is not part of what was captured of {str(request.project_dir)!r}",
             hint="see .gitignore and .dioptraignore",
         )
+    with _naming_the_project(request, code_dir, _CAPTURED):
+        return make_plan(
+            file,
+            request.entry_point,
+            request.given,
+            request.experiment,
+            otherwise=request.project_dir,
+            env_manager=request.env_manager,
+        )
+
+
+@contextmanager
+def _naming_the_project(request: Request, code_dir: Path, note: str = "") -> Iterator[None]:
+    """Let errors name the project, which stays, in place of the copy, which is removed."""
     try:
-        return make_plan(file, request.entry_point, request.given, request.experiment, otherwise=request.project_dir)
+        yield
     except DioptraError as error:
-        for part in ("where", "message"):  # the copy is removed, the project stays
+        for part in ("where", "message"):
             setattr(error, part, getattr(error, part).replace(str(code_dir), str(request.project_dir)))
-        error.add_note("only what was captured is there when a job runs: see .gitignore and .dioptraignore")
+        if note:
+            error.add_note(note)
         raise
+
+
+def _env(
+    home: Home,
+    plan: Plan,
+    request: Request,
+    code_dir: Path,
+    on_build: Callable[[str], object],
+    cancel: threading.Event | None,
+) -> BuiltEnv | None:
+    """Return the environment that a plan asks for, once it is built and has the program that is to be started."""
+    if plan.wanted_env is None:
+        return None
+    with _naming_the_project(request, code_dir):
+        env = build_env(home, plan.wanted_env, on_build=on_build, cancel=cancel)
+        where = plan.entry_point.where
+        resolve_program(plan.argv, folder=code_dir, environment=job_environment({}, env=env), where=where)
+    return env
 
 
 def _fetch(plan: Plan, paths: AttemptPaths, on_fetch: OnFetch) -> dict[str, str]:

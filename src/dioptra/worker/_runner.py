@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import getpass
+import threading
 from collections.abc import Callable
 from contextlib import ExitStack
 
@@ -40,7 +41,9 @@ class Runner:
         request: Request,
         *,
         on_fetch: OnFetch,
+        on_build: Callable[[str], object] = lambda sentence: None,
         on_prepared: Callable[[Prepared], object] = lambda prepared: None,
+        cancel: threading.Event | None = None,
         lease: Lease | None = None,
     ) -> Attempt:
         """Make the attempt of a job that its record names: its folder, and its run.
@@ -50,10 +53,13 @@ class Runner:
             snapshot: What it runs.
             request: How.
             on_fetch: Called with each URI that is fetched first; a context that gives what is told the progress.
+            on_build: Called with a sentence when its environment has to be built first, or waited for.
             on_prepared: Called when all is ready but the run; an error that it raises ends the attempt.
+            cancel: An event that ends the building of its environment when it is set.
             lease: How long it may go on, unless that is renewed.
 
         Raises:
+            KeyboardInterrupt: It was cancelled.
             DioptraError: A store or what lies in it is not in order, or the request does not fit the snapshot.
         """
         paths = self._home.attempt(job.id, job.attempt)
@@ -67,7 +73,9 @@ class Runner:
             supervisor = SupervisorProcess(f"{job.id}/{job.attempt}", lease)  # gets ready meanwhile
             undo.callback(supervisor.abandon)
             experiment = self._library.experiment_of(snapshot)
-            prepared = prepare(self._home, experiment, snapshot, request, paths, on_fetch)
+            prepared = prepare(
+                self._home, experiment, snapshot, request, paths, on_fetch, on_build=on_build, cancel=cancel
+            )
             on_prepared(prepared)
             job = job.changed(parameters=prepared.conditions.parameters, argv=tuple(prepared.conditions.argv))
             run = self._start(job, snapshot, request)

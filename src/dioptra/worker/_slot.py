@@ -40,6 +40,7 @@ class Slot:
         runner: Makes its attempt.
         database: Is told of its end.
         on_end: Called in the thread when it has ended, or is not this process's any more.
+        on_event: Called with what happens before it starts, as a sentence.
     """
 
     def __init__(
@@ -52,6 +53,7 @@ class Slot:
         runner: Runner,
         database: Database,
         on_end: Callable[[Slot], object],
+        on_event: Callable[[str], object] = lambda sentence: None,
     ) -> None:
         self.job = job
         self.lease = lease
@@ -62,6 +64,7 @@ class Slot:
         self._runner = runner
         self._queue = database.queue
         self._on_end = on_end
+        self._on_event = on_event
         self._cancel = threading.Event()
         self._thread = threading.Thread(target=self._run, name=f"job-{job.id[:8]}")
 
@@ -115,6 +118,8 @@ class Slot:
         except RunNotEndedError as error:
             job: Job = error.job
             return job.changed(reason=f"{job.reason or job.status}; {error.message}")
+        except KeyboardInterrupt:  # while its environment was built
+            return self.job.changed(status=JobStatus.CANCELLED, reason="cancelled")
         except DioptraError as error:
             return self._failed(" ".join(str(error).splitlines()))
         except Exception as error:
@@ -129,6 +134,8 @@ class Slot:
             snapshot,
             request,
             on_fetch=lambda uri: nullcontext(lambda done, total: None),
+            on_build=lambda sentence: self._on_event(f"job {self.job.id[:8]}: {sentence}"),
+            cancel=self._cancel,
             lease=self.lease,
         )
 

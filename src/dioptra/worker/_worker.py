@@ -205,6 +205,7 @@ class Worker:
             runner=self._runner,
             database=self._database,
             on_end=self._let_go,
+            on_event=self._say,
         )
         again = f", attempt {job.attempt}" if job.attempt > 1 else ""
         self._say(f"job {job.id[:8]}: {job.entry_point} of {job.experiment} from queue {job.queue}{again}")
