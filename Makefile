@@ -37,13 +37,14 @@ format: $(VENV)/.lint ## format the code
 	@$(BIN)/ruff format src tests bench examples docs
 	@$(BIN)/ruff check --fix src tests bench examples docs
 
-bench: $(VENV)/.core ## measure speed beside the peers, as ratios
+bench: $(VENV)/.test ## measure speed beside the peers, as ratios
 	@$(BIN)/python bench/run.py
 	@$(BIN)/python bench/flows.py
 	@$(BIN)/python bench/executors.py
 	@$(BIN)/python bench/snapshots.py
 	@$(BIN)/python bench/queues.py
 	@$(BIN)/python bench/jobs.py
+	@$(BIN)/python bench/plugins.py
 	@$(BIN)/python bench/training.py
 	@$(BIN)/python bench/serve.py
 

@@ -157,7 +157,10 @@ def test_only_what_has_changed_is_fetched_and_nothing_is_linked(place: Place) ->
     assert len(place.proxy.asked) == 1
 
 
-@pytest.mark.parametrize("what", ["bundle gone", "file of the bundle gone", "memory damaged", "memory of elsewhere"])
+@pytest.mark.parametrize(
+    "what",
+    ["bundle gone", "file of the bundle gone", "file of the bundle changed", "memory damaged", "memory of elsewhere"],
+)
 def test_what_is_remembered_is_only_trusted_as_far_as_it_is_true(place: Place, what: str) -> None:
     sha256 = place.fetch()
     (memory,) = (place.folder / "cache").iterdir()
@@ -168,6 +171,10 @@ def test_what_is_remembered_is_only_trusted_as_far_as_it_is_true(place: Place, w
     elif what == "file of the bundle gone":
         (place.store / sha256 / "mine").chmod(0o755)
         (place.store / sha256 / "mine" / "add.py").unlink()
+        place.put("new.py", b"1")
+    elif what == "file of the bundle changed":
+        (place.store / sha256 / "mine" / "add.py").chmod(0o644)
+        (place.store / sha256 / "mine" / "add.py").write_bytes(b"somebody else's")
         place.put("new.py", b"1")
     elif what == "memory damaged":
         memory.write_bytes(memory.read_bytes()[:-20])

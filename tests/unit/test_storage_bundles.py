@@ -10,6 +10,7 @@ import stat
 import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -114,6 +115,25 @@ def test_what_cannot_be_kept_is_said_and_leaves_nothing(plugins: Path, tmp_path:
 def test_a_folder_that_is_not_there_is_named(tmp_path: Path) -> None:
     with pytest.raises(NotFoundError, match="there is nothing at"):
         pin(tmp_path / "gone", tmp_path / "store")
+
+
+def test_a_push_that_begins_and_ends_while_it_is_kept_is_noticed(
+    plugins: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = hash_content
+    looks: list[Path] = []
+
+    def pushed_meanwhile(folder: Path, **options: Any) -> Any:
+        if not looks:  # half of the push is there when the folder is hashed and copied, the rest soon after
+            (plugins / "mine" / "add.py").write_text("half")
+        looks.append(folder)
+        if folder == plugins and len(looks) > 1:
+            (plugins / "mine" / "more.py").write_text("the other half")
+        return made(folder, **options)
+
+    monkeypatch.setattr(_bundles, "hash_content", pushed_meanwhile)
+    sha256 = pin(plugins, tmp_path / "store")
+    assert (tmp_path / "store" / sha256 / "mine" / "more.py").read_text() == "the other half"
 
 
 @pytest.mark.parametrize("when", ["before", "meanwhile"])

@@ -36,14 +36,13 @@ def pin(folder: Path, store: Path, *, cache: Path | None = None) -> str:
         NotFoundError: There is no such folder.
         CaptureError: Something in it cannot be read, it changes all the time, or `send_folder` has not ended there.
     """
+    _check_whole(folder)
+    sha256 = hash_content(folder, cache=cache, skip=SKIPPED).sha256
     for _ in range(_TRIES):
-        if (folder / UPLOAD_MARK).exists():
-            raise CaptureError(
-                f"the folder {str(folder)!r} is not whole: something is being pushed there, or a push was cut off",
-                hint="try again, or push again",
-            )
-        sha256 = hash_content(folder, cache=cache, skip=SKIPPED).sha256
-        if (store / sha256).is_dir() or _kept(folder, store, sha256):
+        is_kept = (store / sha256).is_dir() or _kept(folder, store, sha256)
+        _check_whole(folder)
+        before, sha256 = sha256, hash_content(folder, cache=cache, skip=SKIPPED).sha256
+        if is_kept and before == sha256:  # no push has begun and ended meanwhile
             return sha256
     raise CaptureError(f"the folder {str(folder)!r} is being changed", hint="try again when it is whole")
 
@@ -94,6 +93,14 @@ def to_disk(path: Path) -> None:
         os.close(handle)
 
 
+def _check_whole(folder: Path) -> None:
+    if (folder / UPLOAD_MARK).exists():
+        raise CaptureError(
+            f"the folder {str(folder)!r} is not whole: something is being pushed there, or a push was cut off",
+            hint="try again, or push again",
+        )
+
+
 def _kept(folder: Path, store: Path, sha256: str) -> bool:
     """Copy a folder into the store, and tell whether the copy has the content that was meant."""
     with beside(store) as aside:
@@ -103,7 +110,10 @@ def _kept(folder: Path, store: Path, sha256: str) -> bool:
             if hash_content(copy, skip=SKIPPED).sha256 != sha256:
                 return False
             make_read_only(copy)
+            for entry in (*copy.rglob("*"), copy):
+                to_disk(entry)
             move_in(copy, store / sha256)
+            to_disk(store)
         except (shutil.Error, OSError) as error:
             reason = error.args[0][0][2] if isinstance(error, shutil.Error) else error
             message = f"the folder {str(folder)!r} cannot be kept ({reason})"

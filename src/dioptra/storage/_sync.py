@@ -100,6 +100,13 @@ class _Memory:
         same = bool(self.sha256) and files == list(self.files.values()) and all(file.version for file in files)
         return same and (store / self.sha256).is_dir()
 
+    def forget_changed(self, store: Path) -> None:
+        """Forget the files of a bundle that is not what its name says: nothing is copied from there."""
+        with contextlib.suppress(NotFoundError, CaptureError):
+            if self.sha256 and hash_content(store / self.sha256, skip=SKIPPED).sha256 == self.sha256:
+                return
+        self.files = {}
+
     def keep(self, files: list[RemoteFile], sha256: str) -> str:
         """Remember what lies there, and return the hash of its bundle."""
         content = {
@@ -147,6 +154,7 @@ class _Folder:
     def _fetched(self, files: list[RemoteFile]) -> str:
         """Make the bundle and return its hash, or nothing if something else lies there meanwhile."""
         folders = _checked(files, self.place.uri)
+        self.memory.forget_changed(self.store)
         with beside(self.store) as aside:
             copy = aside / "copy"
             for folder in folders:

@@ -19,7 +19,7 @@ from dioptra.worker import find_uv
 
 __all__ = ["Finding", "examine"]
 
-_OPTIONAL = ("torch", "tensorflow", "prefect", "s3fs", "gcsfs")
+_OPTIONAL = ("torch", "tensorflow", "prefect", "obstore", "gcsfs")
 _MEGABYTES_TO_WORK = 500
 # Variables of Dioptra 0.x whose part here is played by something else, or by nothing.
 _OF_0X = frozenset(

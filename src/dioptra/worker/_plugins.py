@@ -59,7 +59,7 @@ def plugin_path(home: Home, pins: Mapping[str, str], paths: AttemptPaths, *, apa
 
 
 def _link(bundle: Path, place: Path, *, instead: bool) -> None:
-    """Let a collection be found at a place, also `instead` of an installed one: only a package with `__init__` hides it."""
+    """Let a collection be found at a place, also `instead` of an installed one, which `__init__` is needed to hide."""
     if not instead or (bundle / "__init__.py").exists():
         place.symlink_to(bundle)
         return
