@@ -154,7 +154,7 @@ class TestWithoutSettings:
 
         refused = bench.dioptra("plugin", "push", str(more))
         assert (refused.code, "add --replace" in refused.err) == (4, True)
-        assert "dioptra_custom.sums has 1 files that 'sums' has not: more.py" in refused.err
+        assert "1 of the files of dioptra_custom.sums are not in 'sums': more.py" in refused.err
         dry = bench.dioptra("plugin", "push", str(more), "--replace", "--dry-run")
         assert dry.out == "+ extra.py\n+ ops.py\n- more.py\n"
         place = bench.home / "collections" / "dioptra_custom" / "sums"
@@ -172,6 +172,37 @@ class TestWithoutSettings:
         assert not (bench.home / "collections").exists()
         assert bench.dioptra("plugin", "push", "sums", "--unchecked").code == 0
         assert last(bench.dioptra("plugin", "list", "dioptra_custom", "--json"))["plugins"] != []
+
+    def test_a_link_that_leads_out_is_not_followed(self, bench: Workbench) -> None:
+        (bench.folder / "secret.py").write_text("SECRET = 1\n")
+        (sums(bench.folder / "sums") / "linked.py").symlink_to(bench.folder / "secret.py")
+        for verb in ("check", "push"):
+            said = bench.dioptra("plugin", verb, "sums")
+            assert said.code != 0
+            assert "sums/linked.py: " in said.out + said.err
+        assert not (bench.home / "collections").exists()
+
+    def test_after_a_push_that_was_cut_off(self, bench: Workbench) -> None:
+        toys(bench)
+        bench.dioptra("plugin", "push", str(sums(bench.folder / "sums")))
+        place = bench.home / "collections" / "dioptra_custom"
+        (place / ".dioptra-upload").write_text(f"{place}/sums\nsomebody")
+        for args in (("run", "toys"), ("plugin", "list"), ("plugin", "push", "sums")):
+            said = bench.dioptra(*args)
+            assert said.code != 0
+            assert "is not whole: something is being pushed there" in said.err
+        sums(bench.folder / "sums", 6)
+        assert bench.dioptra("plugin", "push", "sums", "--resume").code == 0
+        assert "answer 46" in ran(bench)
+
+    def test_an_empty_package_is_doubtful(self, bench: Workbench) -> None:
+        (bench.folder / "nothing").mkdir()
+        (bench.folder / "nothing" / "a.py").touch()
+        said = bench.dioptra("plugin", "check", "nothing")
+        assert said.out.startswith(
+            "warning: 'dioptra_custom.nothing' registers no task plugin; write @pyplugs.register"
+        )
+        assert (said.code, said.err) == (0, "dioptra_custom.nothing: 0 errors, 1 warning\n")
 
     def test_an_import_from_another_package_of_the_collection_is_seen(self, bench: Workbench) -> None:
         bench.dioptra("plugin", "push", str(sums(bench.folder / "sums")))
@@ -234,7 +265,7 @@ class TestPlaces:
         assert "answer 42" in ran(bench, DIOPTRA_PLUGIN_DIR=setting)
         sums(bench.folder / "sums", 4)
         pushed = bench.dioptra("plugin", "push", "sums", DIOPTRA_PLUGIN_DIR=setting)
-        assert f"at {setting}/dioptra_custom: 1 files new or changed" in pushed.err
+        assert f"at {setting}/dioptra_custom: 1 file new or changed" in pushed.err
         assert "answer 44" in ran(bench, DIOPTRA_PLUGIN_DIR=setting)
         jobs = last(bench.dioptra("plugin", "show", "ops.add", "--json", DIOPTRA_PLUGIN_DIR=setting))["jobs"]
         assert len(jobs) == 2

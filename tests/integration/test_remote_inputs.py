@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import http.server
+import sys
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -165,6 +166,14 @@ def test_names_that_lead_out_are_refused(tmp_path: Path) -> None:
 def test_stores_that_are_not_known(tmp_path: Path, uri: str, error: type[DioptraError], message: str) -> None:
     with pytest.raises(error, match=message):
         fetch(uri, tmp_path / "into")
+
+
+@pytest.mark.parametrize("missing", ["obstore", "obstore.store"])
+def test_the_package_for_s3_is_missing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, missing: str) -> None:
+    monkeypatch.setitem(sys.modules, missing, None)
+    message = r"a package is needed to read 's3://bucket/x'; pip install 'dioptra-testbed\[s3\]'"
+    with pytest.raises(BaseOptionalDependencyError, match=message):
+        fetch("s3://bucket/x", tmp_path / "into")
 
 
 @pytest.mark.parametrize(

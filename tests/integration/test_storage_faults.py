@@ -144,7 +144,11 @@ def test_what_never_rests_is_refused(place: Place) -> None:
 def test_half_of_a_push_is_not_taken(place: Place, mark: str) -> None:
     first_one = place.fetch()
     place.put(mark, b"")
-    refused(StoreUnreachableError, "is not whole: .* push was cut off; try again, or push again", place.fetch)
+    refused(
+        StoreUnreachableError,
+        "is not whole: .* push was cut off; try again; if nobody pushes there, push again with --resume",
+        place.fetch,
+    )
     place.delete(mark)
     assert place.fetch() == first_one
 

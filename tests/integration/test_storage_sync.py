@@ -355,11 +355,13 @@ def test_a_mark_lies_there_as_long_as_it_is_not_whole(
     (folder / "top.py").write_bytes(b"x = 2")
     with pytest.raises(StoreUnreachableError, match="cut off"):
         send_folder(folder, target)
-    with pytest.raises((StoreUnreachableError, CaptureError), match="is not whole: .*; try again, or push again"):
+    with pytest.raises((StoreUnreachableError, CaptureError), match="is not whole: .* push again with --resume"):
         bundle_of(target, tmp_path)
 
     monkeypatch.setattr(kind, "put", put)
-    send_folder(folder, target)
+    with pytest.raises(StoreUnreachableError, match="is not whole: .*if nobody pushes there, add --resume"):
+        send_folder(folder, target)
+    send_folder(folder, target, resume=True)
     assert bundle_of(target, tmp_path) == first | {"top.py": b"x = 2"}
     assert ".dioptra-upload" not in {file.name for file in connect(target).files()}
 
@@ -380,11 +382,32 @@ def test_a_part_of_a_collection_has_its_mark_at_the_collection(place: Place, tmp
     assert ".dioptra-upload" in seen[0]
     assert "part/a.py" not in seen[0]
     assert sorted(place.names()) == sorted([*FILES, "part/a.py"])
-    place.put(".dioptra-upload", f"{place.uri}/other".encode())
-    with pytest.raises(StoreUnreachableError, match="other' is not whole: .* push that again first"):
-        send_folder(lay_out(folder, {"a.py": b"2"}), f"{place.uri}/part", marker_at=place.uri)
-    send_folder(lay_out(tmp_path / "other", {"a.py": b"2"}), f"{place.uri}/other", marker_at=place.uri)
+    place.put(".dioptra-upload", f"{place.uri}/other\nsomebody".encode())
+    with pytest.raises(StoreUnreachableError, match="other' is not whole: .* push that again with --resume"):
+        send_folder(lay_out(folder, {"a.py": b"2"}), f"{place.uri}/part", marker_at=place.uri, resume=True)
+    send_folder(lay_out(tmp_path / "other", {"a.py": b"2"}), f"{place.uri}/other", marker_at=place.uri, resume=True)
     assert ".dioptra-upload" not in place.names()
+
+
+def test_of_two_that_send_at_once_one_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    target = str(tmp_path / "sent")
+    folder, other = lay_out(tmp_path / "one", {"a.py": b"1"}), lay_out(tmp_path / "two", {"a.py": b"2"})
+    kind = type(connect(target))
+    put = kind.put
+
+    def both(self: Any, name: str, content: bytes) -> None:
+        put(self, name, content)
+        if name == ".dioptra-upload":  # the other one has seen no mark, either, and puts its own
+            monkeypatch.setattr(kind, "put", put)
+            put(self, name, f"{target}\nthe other".encode())
+
+    monkeypatch.setattr(kind, "put", both)
+    with pytest.raises(StoreUnreachableError, match="is not whole"):
+        send_folder(folder, target)
+    assert not (tmp_path / "sent" / "a.py").exists()
+    with pytest.raises(StoreUnreachableError, match="is not whole"):
+        send_folder(other, target)
+    assert (tmp_path / "sent" / ".dioptra-upload").read_text().endswith("the other")
 
 
 @pytest.mark.parametrize(
@@ -406,6 +429,8 @@ def test_what_cannot_be_sent(tmp_path: Path, make: Any, error: type[DioptraError
 
 def test_pin_takes_no_folder_that_is_not_whole(tmp_path: Path) -> None:
     lay_out(tmp_path / "local", FILES | {".dioptra-upload": b""})
-    with pytest.raises(CaptureError, match="is not whole: .*; try again, or push again"):
+    with pytest.raises(
+        CaptureError, match="is not whole: .*; try again; if nobody pushes there, push again with --resume"
+    ):
         pin(tmp_path / "local", tmp_path / "store")
     assert not (tmp_path / "store").exists()

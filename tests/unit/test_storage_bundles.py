@@ -148,7 +148,9 @@ def test_a_folder_that_is_being_pushed_to_is_not_kept(
     if when == "before":
         (plugins / ".dioptra-upload").touch()
     monkeypatch.setattr(_bundles, "_copy", pushing)
-    with pytest.raises(CaptureError, match="is not whole: .*; try again, or push again"):
+    with pytest.raises(
+        CaptureError, match="is not whole: .*; try again; if nobody pushes there, push again with --resume"
+    ):
         pin(plugins, tmp_path / "store")
     assert not (tmp_path / "store").exists() or kept(tmp_path) == []
 

@@ -90,16 +90,18 @@ def show(name: str, version: str, as_json: bool) -> None:
 @_to
 @click.option("--replace", is_flag=True, help="Remove what lies there and is not in SOURCE.")
 @click.option("--unchecked", is_flag=True, help="Push it whatever is wrong with it.")
+@click.option("--resume", is_flag=True, help="A push to this place was cut off, and this one takes its place.")
 @click.option("--dry-run", is_flag=True, help="Say what would be done, and do nothing.")
 @json_option
-def push(source: Path, to: str, replace: bool, unchecked: bool, dry_run: bool, as_json: bool) -> None:
+def push(source: Path, to: str, replace: bool, unchecked: bool, resume: bool, dry_run: bool, as_json: bool) -> None:
     """Bring SOURCE, a folder or an archive, to the place of its collection; the next submit sees it.
 
     It is a collection, or a package of one, and is checked first.
     """
     from dioptra.testbed import Testbed
 
-    done = Testbed().plugins.push(source, to, remove=replace, unchecked=unchecked, only_say=dry_run)
+    plugins = Testbed().plugins
+    done = plugins.push(source, to, remove=replace, unchecked=unchecked, resume=resume, only_say=dry_run)
     _warn(done.problems)
     if as_json:
         print_json(done.to_dict())
@@ -108,7 +110,7 @@ def push(source: Path, to: str, replace: bool, unchecked: bool, dry_run: bool, a
         for sign, names in (("+", done.changes.sent), ("-", done.changes.removed)):
             for each in names:
                 click.echo(f"{sign} {visible(each)}")
-    counts = f"{len(done.changes.sent)} files new or changed, {len(done.changes.removed)} removed"
+    counts = f"{_count(len(done.changes.sent), 'file')} new or changed, {len(done.changes.removed)} removed"
     version = (
         f": version {done.sha256[:_SHORT]} of {done.name.partition('.')[0]}" if done.sha256 else ", if it were done"
     )
@@ -149,8 +151,13 @@ def check(source: Path, to: str, as_json: bool) -> int:
     else:
         for each in problems:
             click.echo(f"{'error' if each.is_error else 'warning'}: {visible(str(each))}")
-    note(f"{name}: {wrong} errors, {len(problems) - wrong} warnings" if problems else f"{name} is in order")
+    counts = f"{_count(wrong, 'error')}, {_count(len(problems) - wrong, 'warning')}"
+    note(f"{name}: {counts}" if problems else f"{name} is in order")
     return int(wrong > 0)
+
+
+def _count(number: int, what: str) -> str:
+    return f"{number} {what}{'' if number == 1 else 's'}"
 
 
 def _below(start: str, name: str) -> bool:

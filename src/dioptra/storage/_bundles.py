@@ -97,7 +97,7 @@ def _check_whole(folder: Path) -> None:
     if (folder / UPLOAD_MARK).exists():
         raise CaptureError(
             f"the folder {str(folder)!r} is not whole: something is being pushed there, or a push was cut off",
-            hint="try again, or push again",
+            hint="try again; if nobody pushes there, push again with --resume",
         )
 
 

@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol, TypeVar, cast
 
-from dioptra.storage._addresses import is_remote, local_path
+from dioptra.errors import BaseOptionalDependencyError
+from dioptra.storage._addresses import is_remote, local_path, shown
 
 __all__ = [
     "ChangedError",
@@ -107,7 +108,11 @@ def connect(text: str) -> Elsewhere:
     if text.lower().startswith(("s3://", "s3a://")):
         from dioptra.storage._s3 import S3Place
 
-        return S3Place(text)
+        try:
+            return S3Place(text)
+        except ImportError as error:
+            hint = "pip install 'dioptra-testbed[s3]'"
+            raise BaseOptionalDependencyError(f"a package is needed to read {shown(text)!r}", hint=hint) from error
     from dioptra.storage._fsspec_place import FsspecPlace
 
     return FsspecPlace(text)

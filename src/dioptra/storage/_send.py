@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 import tempfile
-from dataclasses import dataclass
+import uuid
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from dioptra.errors import CaptureError, StoreUnreachableError, UsageError
@@ -35,17 +36,20 @@ def plan_send(folder: Path, place: str) -> Sent:
     return _plan(_files_of(folder), connect(place))[0]
 
 
-def send_folder(folder: Path, place: str, *, remove: bool = True, marker_at: str | None = None) -> Sent:
+def send_folder(
+    folder: Path, place: str, *, remove: bool = True, marker_at: str | None = None, resume: bool = False
+) -> Sent:
     """Make a place hold exactly what a folder holds, without compiled files.
 
-    A mark lies there meanwhile: `fetch_bundle` and `pin` take nothing from a place with one. After an error it stays,
-    and goes with the next send to that place that succeeds. Only files that are not the same already are sent.
+    A mark lies there meanwhile: `fetch_bundle` and `pin` take nothing from a place with one, and nobody else sends to
+    it. After an error it stays, and goes when that send is resumed. Only files that are not the same already are sent.
 
     Args:
         folder: What to send.
         place: A URI or a local folder; made where it does not exist.
         remove: Remove what lies there and is not in the folder.
         marker_at: Where to put the mark: of a place that is a part of a collection, the place of the collection.
+        resume: A send to this place was cut off, and this one takes its place.
 
     Raises:
         UsageError: There is no file in the folder.
@@ -57,8 +61,8 @@ def send_folder(folder: Path, place: str, *, remove: bool = True, marker_at: str
     plan, listed = _plan(files, there)
     removed = plan.removed if remove else ()
     sign = _Mark(connect(marker_at) if marker_at else there, there.uri)
-    if plan.sent or removed:
-        sign.put()
+    if plan.sent or removed or resume:
+        sign.put(resume=resume)
         in_threads(lambda name, told: there.put(name, files[name].read_bytes()), plan.sent, there.threads)
         in_threads(lambda name, told: there.delete(name), removed, there.threads)
     for name in listed:
@@ -74,32 +78,39 @@ class _Mark:
 
     where: Elsewhere
     uri: str
+    sender: str = field(default_factory=lambda: uuid.uuid4().hex)
 
-    def put(self) -> None:
-        """Put it there, unless that of another place is."""
-        self._check()
-        self.where.put(UPLOAD_MARK, self.uri.encode())
+    def put(self, *, resume: bool) -> None:
+        """Put it there, unless there is one; that of this place may be replaced to resume."""
+        found = self._place_and_sender()
+        if found and not (resume and found[0] in ("", self.uri)):
+            raise self._taken(found[0])
+        self.where.put(UPLOAD_MARK, f"{self.uri}\n{self.sender}".encode())
+        found = self._place_and_sender()
+        if found != (self.uri, self.sender):  # somebody else has put one at the same moment
+            raise self._taken(found[0] if found else "")
 
     def remove(self) -> None:
-        """Take it away, unless it is that of another place."""
-        if self._content() == self.uri:
+        """Take it away, unless it is somebody else's."""
+        if self._place_and_sender() == (self.uri, self.sender):
             self.where.delete(UPLOAD_MARK)
 
-    def _check(self) -> None:
-        if (found := self._content()) not in ("", self.uri):
-            raise StoreUnreachableError(
-                f"{found!r} is not whole: something is being pushed there, or a push was cut off",
-                hint="try again, or push that again first",
-            )
+    def _taken(self, place: str) -> StoreUnreachableError:
+        which = "add --resume" if place == self.uri else "push that again with --resume"
+        return StoreUnreachableError(
+            f"{(place or self.uri)!r} is not whole: something is being pushed there, or a push was cut off",
+            hint=f"try again; if nobody pushes there, {which}",
+        )
 
-    def _content(self) -> str:
+    def _place_and_sender(self) -> tuple[str, str] | None:
         with tempfile.TemporaryDirectory(prefix="dioptra-") as folder:
             file = Path(folder, "mark")
             try:
                 self.where.get(RemoteFile(UPLOAD_MARK, None, ""), file, lambda count, size: None)
             except (ChangedError, FileNotFoundError):
-                return ""
-            return file.read_text(errors="replace")
+                return None
+            place, _, sender = file.read_text(errors="replace").partition("\n")
+        return place, sender
 
 
 def _plan(files: dict[str, Path], there: Elsewhere) -> tuple[Sent, list[str]]:

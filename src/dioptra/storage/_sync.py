@@ -145,7 +145,7 @@ class _Folder:
         if any(file.name.rpartition("/")[2] == UPLOAD_MARK for file in files):
             raise StoreUnreachableError(
                 f"{self.place.uri!r} is not whole: something is being pushed there, or a push was cut off",
-                hint="try again, or push again",
+                hint="try again; if nobody pushes there, push again with --resume",
             )
         if not files:
             raise NotFoundError(f"there is nothing at {self.place.uri!r}")

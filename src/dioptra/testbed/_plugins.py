@@ -166,7 +166,14 @@ class Plugins:
         return check(self._home, source, name)
 
     def push(
-        self, source: Path, to: str = "", *, remove: bool = False, unchecked: bool = False, only_say: bool = False
+        self,
+        source: Path,
+        to: str = "",
+        *,
+        remove: bool = False,
+        unchecked: bool = False,
+        resume: bool = False,
+        only_say: bool = False,
     ) -> Pushed:
         """Bring a folder or archive of task plugins to the place of its collection: see `dioptra plugin push`.
 
@@ -176,6 +183,7 @@ class Plugins:
                 that of a package of `dioptra_custom`.
             remove: Remove what lies there and is not in the source.
             unchecked: Bring it there whatever is wrong with it.
+            resume: A push to this place was cut off, and this one takes its place.
             only_say: Say what would be done, and do nothing.
 
         Raises:
@@ -184,7 +192,8 @@ class Plugins:
         """
         from dioptra.testbed._push import push
 
-        return push(self._home, source, to, remove=remove, unchecked=unchecked, only_say=only_say)
+        options = {"remove": remove, "unchecked": unchecked, "resume": resume, "only_say": only_say}
+        return push(self._home, source, to, **options)
 
     def _versions(self, collection: Collection) -> Iterator[PluginCollection]:
         sha256 = collection.pin(self._home)
@@ -209,10 +218,10 @@ class Plugins:
 
 
 def copy_files(folder: Path, target: Path) -> None:
-    """Copy the files of a folder into another one, to be written to."""
+    """Copy the files of a folder into another one, to be written to; a link stays one."""
     target.mkdir(parents=True, exist_ok=True)
     for file in sorted(folder.rglob("*")):
-        if file.is_file() and "__pycache__" not in file.parts:
-            place = target / file.relative_to(folder)
+        place = target / file.relative_to(folder)
+        if (file.is_file() or file.is_symlink()) and "__pycache__" not in place.parts:
             place.parent.mkdir(parents=True, exist_ok=True)
-            shutil.copyfile(file, place)
+            shutil.copyfile(file, place, follow_symlinks=False)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,6 +15,7 @@ from dioptra.storage import (
     ARCHIVE_SUFFIXES,
     Home,
     Sent,
+    fetch,
     is_archive,
     is_remote,
     local_path,
@@ -62,7 +63,14 @@ def check(home: Home, source: Path, name: str = "") -> tuple[str, tuple[Problem,
 
 
 def push(
-    home: Home, source: Path, to: str = "", *, remove: bool = False, unchecked: bool = False, only_say: bool = False
+    home: Home,
+    source: Path,
+    to: str = "",
+    *,
+    remove: bool = False,
+    unchecked: bool = False,
+    resume: bool = False,
+    only_say: bool = False,
 ) -> Pushed:
     """Bring a folder or archive of task plugins to the place of its collection: the next submit sees it.
 
@@ -73,6 +81,7 @@ def push(
             of a package of `dioptra_custom`.
         remove: Remove what lies there and is not in the source.
         unchecked: Bring it there whatever is wrong with it.
+        resume: A push to this place was cut off, and this one takes its place.
         only_say: Say what would be done, and do nothing.
 
     Raises:
@@ -81,21 +90,21 @@ def push(
     """
     with _folder_of(source) as folder:
         target = _Target(home, to or _usual_name(home, folder))
-        problems = target.problems(folder)
+        problems = target.problems(folder, is_whole=not resume)
         wrong = [each for each in problems if each.is_error]
         if wrong and not unchecked:
             raise _refusal(target.name, wrong)
         changes = plan_send(folder, target.uri)
         if changes.removed and not remove:
             raise RefusedError(
-                f"{target.name} has {len(changes.removed)} files that {source.name!r} has not: "
+                f"{len(changes.removed)} of the files of {target.name} are not in {source.name!r}: "
                 f"{', '.join(changes.removed[:3])}",
                 hint="add --replace to remove them",
             )
         pushed = Pushed(target.name, target.collection.source, changes, problems)
         if only_say:
             return pushed
-        send_folder(folder, target.uri, marker_at=target.collection.place)
+        send_folder(folder, target.uri, marker_at=target.collection.place, resume=resume)
         return replace(pushed, sha256=target.collection.pin(home))
 
 
@@ -108,6 +117,7 @@ class _Target:
                 f"{name!r} cannot be the name of task plugins", hint="use letters, digits and _: dioptra_custom.mine"
             )
         collection, *self._package = name.split(".")
+        self._folder = Path(*self._package)
         self.name = name
         self._home = home
         self._known = collections(home)
@@ -118,20 +128,27 @@ class _Target:
         """Where it lies, or is to lie."""
         return "/".join([self.collection.place, *self._package])
 
-    def problems(self, folder: Path) -> tuple[Problem, ...]:
-        """Say what is wrong with a folder, were it there."""
-        from dioptra.pyplugs.source import check_plugins
+    def problems(self, folder: Path, *, is_whole: bool = True) -> tuple[Problem, ...]:
+        """Say what is wrong with a folder, were it there; what is there may be half of a push."""
+        from dioptra.pyplugs.source import Problem, check_plugins, read_plugins
 
         with tempfile.TemporaryDirectory(prefix="dioptra-") as place:
             whole = Path(place, self.collection.name)
             if self._package:
-                self._copy_present(whole)
-            target = whole.joinpath(*self._package)
+                self._copy_present(whole, is_whole=is_whole)
+            target = whole / self._folder
             shutil.rmtree(target, ignore_errors=True)
             copy_files(folder, target)
             others = [each.name for each in self._known if not each.is_folder_of_packages]
             found = check_plugins(whole, self.collection.name, others=others)
-        return tuple(each for each in found if list(Path(each.file).parts[: len(self._package)]) == self._package)
+            functions = read_plugins(whole, self.collection.name).functions
+        if not self._package:
+            return found
+        inside = tuple(each for each in found if each.file and Path(each.file).is_relative_to(self._folder))
+        if inside or any(each.name.startswith(f"{self.name}.") for each in functions):
+            return inside
+        hint = "write @pyplugs.register above its functions"
+        return (Problem("", 0, f"{self.name!r} registers no task plugin", hint, is_error=False),)
 
     def _place_of(self, name: str) -> Collection:
         for each in self._known:
@@ -146,13 +163,17 @@ class _Target:
                 return each
         return Collection(name, str(self._home.collections_dir / name), "home")
 
-    def _copy_present(self, into: Path) -> None:
+    def _copy_present(self, into: Path, *, is_whole: bool) -> None:
         place = self.collection.place
-        if is_remote(place) or Path(local_path(place)).is_dir():
-            try:
+        if not is_remote(place) and not Path(local_path(place)).is_dir():
+            return
+        with suppress(NotFoundError):  # nothing is there yet
+            if is_whole:
                 copy_files(self._home.plugins_dir / self.collection.pin(self._home), into)
-            except NotFoundError:  # nothing is there yet
-                return
+            elif is_remote(place):
+                copy_files(fetch(place, into.parent / "fetched"), into)
+            else:
+                copy_files(Path(local_path(place)), into)
 
 
 def _usual_name(home: Home, folder: Path) -> str:
