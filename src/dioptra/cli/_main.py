@@ -36,8 +36,7 @@ def cli() -> None:
     """\b
     A testbed for trustworthy machine learning.
     dioptra demo                            a robustness curve, in about a minute
-    dioptra init mine --example digits      a project of your own to change
-    dioptra run mine -e train               run one of its entry points; `submit` queues it
+    dioptra init mine --example digits      a project of your own; then `dioptra run mine -e train`
     """
 
 

@@ -49,7 +49,7 @@ __all__ = ["run"]
     "--env-manager",
     type=click.Choice(["uv", "local"]),
     default=None,
-    help="What gives it its environment: uv builds that of the project's python_env, local takes dioptra's own.",
+    help="local: not the project's python_env.",
 )
 @click.option("--dry-run", is_flag=True, help="Check everything and show the argument list; run nothing.")
 @json_option

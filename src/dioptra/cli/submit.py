@@ -41,7 +41,7 @@ __all__ = ["submit"]
     "takes",
     multiple=True,
     metavar="NAME=JOB.OUTCOME",
-    help="A value that a job gives: its id, run_id, snapshot or output_dir.",
+    help="Another job's id, run_id, snapshot or output_dir.",
 )
 @click.option(
     "--experiment",
@@ -52,7 +52,7 @@ __all__ = ["submit"]
     "--env-manager",
     type=click.Choice(["uv", "local"]),
     default=None,
-    help="What gives it its environment: uv builds that of the project's python_env, local takes dioptra's own.",
+    help="local: not the project's python_env.",
 )
 @click.option("--queue", default="default", show_default=True, help="The queue.", shell_complete=complete_queues)
 @click.option(
@@ -71,9 +71,7 @@ __all__ = ["submit"]
 @click.option("--name", default="", help="What to call it.")
 @click.option("--tag", "tags", multiple=True, help="A word to find it by; may be repeated.")
 @click.option("--key", default="", help="Two submissions with the same key are one job.")
-@click.option(
-    "--plugins-at-start", is_flag=True, help="Take the task plugins that are there when it starts, not those of now."
-)
+@click.option("--plugins-at-start", is_flag=True, help="Take the task plugins of its start, not of now.")
 @json_option
 def submit(
     project: str,
