@@ -121,6 +121,11 @@ def test_nothing_leads_uv_astray(variable: str) -> None:
     assert variable not in uv_environment({variable: "x"})
 
 
+def test_what_uv_builds_sees_no_secret_of_the_testbed() -> None:
+    url = {"DIOPTRA_DATABASE_URL": "postgresql://u:p@h/d", "PGPASSWORD": "p", "MLFLOW_FLASK_SERVER_SECRET_KEY": "k"}
+    assert uv_environment(url | {"HOME": "/h"}) == {"HOME": "/h", "NO_COLOR": "1", "UV_NO_PROGRESS": "1"}
+
+
 def test_what_uv_says_loses_its_credentials() -> None:
     environ = {"UV_INDEX_URL": "https://me:sec%40ret@example.org/simple", "UV_INDEX_OWN_PASSWORD": "pass-word"}
     said = "cannot fetch https://me:sec%40ret@example.org/simple/six/?token=abc (sec@ret, pass-word)"

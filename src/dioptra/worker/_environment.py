@@ -17,7 +17,7 @@ from dioptra.worker._supervisor import prctl
 if TYPE_CHECKING:
     from dioptra.worker._python_env import BuiltEnv
 
-__all__ = ["hide_process", "job_environment", "resolve_program"]
+__all__ = ["for_jobs", "hide_process", "job_environment", "resolve_program"]
 
 _FOR_JOBS = {  # of the variables of the testbed, all that a job may see; the others belong to its server and workers
     "DIOPTRA_EXECUTOR",
@@ -43,9 +43,7 @@ def job_environment(
     the path. Python's output is not held back, so that it can be followed as it is printed. `import prefect` finds the
     stand-in, behind the user's modules.
     """
-    base = os.environ if base is None else base
-    hidden = _OF_POSTGRESQL if "DIOPTRA_DATABASE_URL" in base else ()
-    environment = {k: v for k, v in base.items() if _is_for_jobs(k) and k not in hidden}
+    environment = for_jobs(os.environ if base is None else base)
     path = environment.get("PATH", os.defpath)
     environment["PATH"] = os.pathsep.join([str(env.bin_dir if env else Path(sys.executable).parent), path])
     if env:
@@ -57,6 +55,12 @@ def job_environment(
     environment["PYTHONUNBUFFERED"] = "1"
     environment.setdefault("GIT_PYTHON_REFRESH", "quiet")
     return environment | dict(additions)
+
+
+def for_jobs(base: Mapping[str, str]) -> dict[str, str]:
+    """Return the variables of an environment that are not the testbed's own, which code of projects may see."""
+    hidden = _OF_POSTGRESQL if "DIOPTRA_DATABASE_URL" in base else ()
+    return {name: value for name, value in base.items() if _is_for_jobs(name) and name not in hidden}
 
 
 def _is_for_jobs(variable: str) -> bool:

@@ -15,6 +15,7 @@ from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
 from dioptra.errors import BaseOptionalDependencyError
+from dioptra.worker._environment import for_jobs
 from dioptra.worker._process import run_command
 
 __all__ = ["asks_for_no_index", "find_uv", "run_uv", "uv_environment", "without_credentials"]
@@ -96,7 +97,9 @@ def run_uv(arguments: Sequence[str], *, marker: str, cancel: threading.Event) ->
 
 def uv_environment(environ: Mapping[str, str]) -> dict[str, str]:
     """Return the variables that uv runs with: those of the user, with pip's settings where uv's are not set."""
-    kept = {name: value for name, value in environ.items() if name not in _ASTRAY and not name.startswith("DIOPTRA_")}
+    # What it builds runs code of the project's choice: it sees no more than a job does.
+    kept = {name: value for name, value in for_jobs(environ).items() if name not in _ASTRAY}
+    kept = {name: value for name, value in kept.items() if not name.startswith("DIOPTRA_")}
     for theirs, ours in _OF_PIP.items():
         if (value := kept.get(theirs)) and not any(name in kept for name in ours):
             kept[ours[0]] = ",".join(value.split()) if theirs == "PIP_FIND_LINKS" else value
