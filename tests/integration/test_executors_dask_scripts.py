@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import datetime
 import os
 import signal
 import subprocess
@@ -16,6 +15,7 @@ import mlflow
 import pytest
 
 from tests.integration.attempts import is_alive, wait_until
+from tests.integration.certificates import certificate_of_ones_own
 from tests.integration.clusters import SOURCES, Cluster, wait_for
 
 
@@ -384,7 +384,7 @@ def test_a_script_needs_no_guard_and_its_cluster_ends_with_it(tmp_path: Path) ->
 
 
 def test_with_tls(tmp_path: Path) -> None:
-    certificate, key = certificates(tmp_path)
+    certificate, key = certificate_of_ones_own(tmp_path, is_authority=True)
     words = ["--tls-ca-file", str(certificate), "--tls-cert", str(certificate), "--tls-key", str(key)]
     cluster = Cluster(tmp_path, tls=words)
     try:
@@ -408,31 +408,3 @@ def test_with_tls(tmp_path: Path) -> None:
         assert run(tmp_path / "project", "sequential") == "safe\nStoreUnreachableError\n"
     finally:
         cluster.close()
-
-
-def certificates(folder: Path) -> tuple[Path, Path]:
-    """Make a certificate for this machine that has signed itself."""
-    from cryptography import x509
-    from cryptography.hazmat.primitives import hashes, serialization
-    from cryptography.hazmat.primitives.asymmetric import ec
-
-    key = ec.generate_private_key(ec.SECP256R1())
-    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "dioptra test")])
-    now = datetime.datetime.now(datetime.UTC)
-    made = (
-        x509.CertificateBuilder()
-        .subject_name(name)
-        .issuer_name(name)
-        .public_key(key.public_key())
-        .serial_number(x509.random_serial_number())
-        .not_valid_before(now - datetime.timedelta(days=1))
-        .not_valid_after(now + datetime.timedelta(days=1))
-        .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
-        .sign(key, hashes.SHA256())
-    )
-    certificate, file = folder / "certificate.pem", folder / "key.pem"
-    certificate.write_bytes(made.public_bytes(serialization.Encoding.PEM))
-    file.write_bytes(
-        key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
-    )
-    return certificate, file

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 import signal
 import socket
 import subprocess
@@ -17,6 +16,7 @@ import pytest
 
 from dioptra.errors import BaseOptionalDependencyError, CaptureError, NotFoundError, StoreUnreachableError, UsageError
 from dioptra.storage import fetch, fetch_bundle, send_folder
+from tests.integration.certificates import certificate_of_ones_own
 from tests.integration.conftest import ACCESS_KEY, SECRET_KEY, free_ports
 from tests.integration.storage_faults import Asked, Fault, first, proxy
 from tests.integration.test_storage_sync import BUCKET, FILES, Place, between, lay_out, place, tree
@@ -289,19 +289,12 @@ def test_a_disk_that_is_full_is_said(place: Place, monkeypatch: pytest.MonkeyPat
     assert place.kept() == []
 
 
-@pytest.mark.skipif(not shutil.which("openssl"), reason="no openssl to make a certificate")
 def test_a_certificate_of_ones_own(place: Place, s3: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> None:
-    names = [str(place.folder / name) for name in ("cert.pem", "key.pem")]
-    subprocess.run(
-        ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", "/CN=lab",
-         "-addext", "basicConstraints=critical,CA:FALSE",
-         "-addext", "subjectAltName=IP:127.0.0.1", "-out", names[0], "-keyout", names[1]],
-        check=True, capture_output=True,
-    )  # fmt: skip
-    with proxy(s3["MLFLOW_S3_ENDPOINT_URL"], (names[0], names[1])) as secured:
+    certificate, key = map(str, certificate_of_ones_own(place.folder, is_authority=False))
+    with proxy(s3["MLFLOW_S3_ENDPOINT_URL"], (certificate, key)) as secured:
         monkeypatch.setenv("MLFLOW_S3_ENDPOINT_URL", secured.url)
         refused(StoreUnreachableError, "a certificate is not trusted .*; set AWS_CA_BUNDLE to the file", place.fetch)
-        monkeypatch.setenv("AWS_CA_BUNDLE", names[0])
+        monkeypatch.setenv("AWS_CA_BUNDLE", certificate)
         assert tree(place.store / place.fetch()) == FILES
     monkeypatch.setenv("AWS_CA_BUNDLE", "/no/such/file")
     refused(UsageError, "AWS_CA_BUNDLE names '/no/such/file', which cannot be read", place.fetch)
